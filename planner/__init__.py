@@ -1,0 +1,1 @@
+"""Decides. Standard library only: no torch, no ComfyUI, no network, no disk access."""

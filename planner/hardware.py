@@ -1,0 +1,49 @@
+"""The numbers about a machine that a decision may use. Measured by runtime.measure, invented by tests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+GIB = 1024**3
+
+KIND_CUDA = "cuda"
+KIND_ROCM = "rocm"
+KIND_XPU = "xpu"
+KIND_MPS = "mps"
+KIND_CPU = "cpu"
+KINDS = (KIND_CUDA, KIND_ROCM, KIND_XPU, KIND_MPS, KIND_CPU)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One machine under one ComfyUI.
+
+    Free memory is shown but never decides, so that a plan does not change by itself. On a CPU-only machine and on MPS, `vram_*` repeats `ram_*` (one memory). `vram_reserved_bytes` is
+    what the host keeps free for itself and the desktop. `quant_formats` are the quantization formats this ComfyUI loads
+    ("float8_e4m3fn", "int8_tensorwise", "nvfp4", ...; the keys of comfy.quant_ops.QUANT_ALGOS).
+    """
+
+    kind: str
+    device_name: str
+    vram_total_bytes: int
+    vram_free_bytes: int
+    vram_reserved_bytes: int
+    ram_total_bytes: int
+    ram_available_bytes: int
+    compute_capability: tuple[int, int] | None
+    supports_bf16: bool
+    supports_fp8_storage: bool
+    dynamic_vram: bool
+    host_version: str
+    quant_formats: frozenset[str]
+    risky_flags: tuple[str, ...] = ()
+
+    @property
+    def one_memory(self) -> bool:
+        """True where weights in "VRAM" and weights in RAM are the same bytes."""
+        return self.kind in (KIND_CPU, KIND_MPS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, fit for json.dumps."""
+        return {**asdict(self), "quant_formats": sorted(self.quant_formats)}

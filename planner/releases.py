@@ -1,0 +1,125 @@
+"""The releases of Qwen-Image 1.x and the sampler settings each recipe wants. Settings name their source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .load_plan import SamplerSettings
+from .request import RECIPE_BASE, RECIPE_DISTILLED, RECIPE_LIGHTNING_4, RECIPE_LIGHTNING_8
+
+QWEN_IMAGE = "Qwen-Image"
+QWEN_IMAGE_2512 = "Qwen-Image-2512"
+QWEN_IMAGE_EDIT = "Qwen-Image-Edit"
+QWEN_IMAGE_EDIT_2509 = "Qwen-Image-Edit-2509"
+QWEN_IMAGE_EDIT_2511 = "Qwen-Image-Edit-2511"
+QWEN_IMAGE_LAYERED = "Qwen-Image-Layered"
+
+VAE_RGB = "rgb"
+VAE_LAYERED = "layered"
+
+
+def _settings(
+    steps: int, cfg: float, shift: float, source: str, *, cfg_norm: float = 0.0, lora_strength: float = 0.0
+) -> SamplerSettings:
+    return SamplerSettings(steps, cfg, "euler", "simple", shift, cfg_norm, lora_strength, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release: its files share keys and shapes, so only names, sizes and hashes tell most of them apart.
+
+    `settings` maps a recipe to what the sampler needs; a recipe without a row does not exist for the release.
+    `width` and `height` are the size the memory plan assumes, in pixels.
+    """
+
+    name: str
+    purpose: str
+    vae_kind: str
+    settings: dict[str, SamplerSettings]
+    width: int = 1328
+    height: int = 1328
+
+
+_TEMPLATE = "ComfyUI template image_qwen_image"
+
+# The template runs its Lightning LoRA at shift 3.1, the LoRA's authors write 3.0; the template's picture decides.
+RELEASES: dict[str, Release] = {
+    r.name: r
+    for r in (
+        Release(
+            QWEN_IMAGE,
+            "text to image",
+            VAE_RGB,
+            {
+                RECIPE_BASE: _settings(20, 4.0, 3.1, _TEMPLATE),
+                RECIPE_DISTILLED: _settings(
+                    15, 1.0, 3.1, "ComfyUI docs, Qwen-Image tutorial; shift as in the template"
+                ),
+                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.1, _TEMPLATE, lora_strength=1.0),
+                RECIPE_LIGHTNING_4: _settings(
+                    4, 1.0, 3.1, "ModelTC Qwen-Image-Lightning README; shift as in the template", lora_strength=1.0
+                ),
+            },
+        ),
+        Release(
+            QWEN_IMAGE_2512,
+            "text to image",
+            VAE_RGB,
+            {
+                RECIPE_BASE: _settings(50, 4.0, 3.1, "ComfyUI template image_qwen_Image_2512"),
+                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.1, "lightx2v Qwen-Image-2512-Lightning", lora_strength=1.0),
+                RECIPE_LIGHTNING_4: _settings(4, 1.0, 3.1, "ComfyUI template image_qwen_Image_2512", lora_strength=1.0),
+            },
+        ),
+        Release(
+            QWEN_IMAGE_EDIT,
+            "image editing",
+            VAE_RGB,
+            {
+                RECIPE_BASE: _settings(20, 2.5, 3.0, "ComfyUI template image_qwen_image_edit", cfg_norm=1.0),
+                RECIPE_LIGHTNING_8: _settings(
+                    8, 1.0, 3.0, "ModelTC Qwen-Image-Lightning README", cfg_norm=1.0, lora_strength=1.0
+                ),
+                RECIPE_LIGHTNING_4: _settings(
+                    4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit", cfg_norm=1.0, lora_strength=1.0
+                ),
+            },
+        ),
+        Release(
+            QWEN_IMAGE_EDIT_2509,
+            "image editing with up to three pictures",
+            VAE_RGB,
+            {
+                RECIPE_BASE: _settings(20, 4.0, 3.0, "ComfyUI template image_qwen_image_edit_2509", cfg_norm=1.0),
+                RECIPE_LIGHTNING_8: _settings(
+                    8, 1.0, 3.0, "ModelTC Qwen-Image-Lightning README", cfg_norm=1.0, lora_strength=1.0
+                ),
+                RECIPE_LIGHTNING_4: _settings(
+                    4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit_2509", cfg_norm=1.0, lora_strength=1.0
+                ),
+            },
+        ),
+        Release(
+            QWEN_IMAGE_EDIT_2511,
+            "image editing with up to three pictures",
+            VAE_RGB,
+            {
+                RECIPE_BASE: _settings(40, 4.0, 3.1, "ComfyUI template image_qwen_image_edit_2511", cfg_norm=1.0),
+                RECIPE_LIGHTNING_8: _settings(
+                    8, 1.0, 3.1, "lightx2v Qwen-Image-Edit-2511-Lightning", cfg_norm=1.0, lora_strength=1.0
+                ),
+                RECIPE_LIGHTNING_4: _settings(
+                    4, 1.0, 3.1, "ComfyUI template image_qwen_image_edit_2511", cfg_norm=1.0, lora_strength=1.0
+                ),
+            },
+        ),
+        Release(
+            QWEN_IMAGE_LAYERED,
+            "image to transparent layers",
+            VAE_LAYERED,
+            {RECIPE_BASE: _settings(20, 2.5, 1.0, "ComfyUI template image_qwen_image_layered")},
+            width=640,
+            height=640,
+        ),
+    )
+}
