@@ -19,9 +19,10 @@ KINDS = (KIND_CUDA, KIND_ROCM, KIND_XPU, KIND_MPS, KIND_CPU)
 class Hardware:
     """One machine under one ComfyUI.
 
-    Free memory is shown but never decides, so that a plan does not change by itself. On a CPU-only machine and on MPS, `vram_*` repeats `ram_*` (one memory). `vram_reserved_bytes` is
-    what the host keeps free for itself and the desktop. `quant_formats` are the quantization formats this ComfyUI loads
-    ("float8_e4m3fn", "int8_tensorwise", "nvfp4", ...; the keys of comfy.quant_ops.QUANT_ALGOS).
+    Free memory is shown but never decides, so that a plan does not change by itself. On a CPU-only machine and on MPS,
+    `vram_*` repeats `ram_*` (one memory). `vram_reserved_bytes` is what the host keeps free for itself and the desktop.
+    `quant_formats` are the quantization formats this ComfyUI loads ("float8_e4m3fn", "int8_tensorwise", "nvfp4", ...;
+    the keys of comfy.quant_ops.QUANT_ALGOS). `risky_flags` are start-up options known to spoil Qwen images.
     """
 
     kind: str
