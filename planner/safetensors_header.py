@@ -52,33 +52,28 @@ class SafetensorsHeader:
 def header_length(first_bytes: bytes, file_size: int) -> int:
     """Length in bytes of the JSON header, from the file's first 8 bytes (more do no harm).
 
-    Raises BadFileError (empty, not safetensors, longer than the file) and ForeignFileError (GGUF, a renamed zip/pickle).
+    Raises BadFileError (empty, text, not safetensors, longer than the file) and ForeignFileError (GGUF, pickle).
     """
     if file_size == 0:
         raise BadFileError("the file is empty (0 bytes)")
     if first_bytes.startswith(GGUF_MAGIC):
         raise ForeignFileError("it is a GGUF file; load it with the ComfyUI-GGUF pack")
-    start = first_bytes.lstrip()[:1]
-    if start in (b"<", b"{") or file_size < LENGTH_BYTES:
-        raise BadFileError(
-            "it is a web page or text saved under a model's name, usually a download that needed a login or a wrong link"
-        )
-    if first_bytes[:4] == b"PK\x03\x04" or first_bytes[:2] == b"\x80\x02":
-        raise ForeignFileError("it is a PyTorch pickle (.pt/.ckpt) renamed to .safetensors")
     length = int.from_bytes(first_bytes[:LENGTH_BYTES], "little")
-    if length == 0 or length > MAX_HEADER_BYTES:
+    if file_size < LENGTH_BYTES or not 0 < length <= MAX_HEADER_BYTES:
+        if first_bytes[:4] == b"PK\x03\x04" or first_bytes[:2] == b"\x80\x02":
+            raise ForeignFileError("it is a PyTorch pickle (.pt/.ckpt) under another name")
+        if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in first_bytes[:LENGTH_BYTES]):
+            raise BadFileError("it is a web page or text under a model's name: the link was wrong or needed a login")
         raise BadFileError("it does not start with a safetensors header")
     if length + LENGTH_BYTES > file_size:
-        raise BadFileError(
-            f"its header says {length:,} bytes but the whole file has {file_size:,}; the download was cut off"
-        )
+        raise BadFileError(f"its header alone should have {length:,} bytes but the whole file has {file_size:,}")
     return length
 
 
 def parse_header(header_json: bytes, file_size: int) -> SafetensorsHeader:
     """Parse the JSON part of a header and check it against the file's size in bytes.
 
-    Raises BadFileError when the JSON is damaged, an entry is malformed, or the file is shorter or longer than its tensors.
+    Raises BadFileError when the JSON is damaged, an entry is malformed, or the file is not as long as its tensors.
     """
     try:
         raw = json.loads(header_json)
@@ -108,11 +103,7 @@ def parse_header(header_json: bytes, file_size: int) -> SafetensorsHeader:
         end = max(end, stop)
     expected = LENGTH_BYTES + len(header_json) + end
     if file_size < expected:
-        raise BadFileError(
-            f"it is truncated: its header describes {expected:,} bytes, the file has {file_size:,}; fetch it again"
-        )
+        raise BadFileError(f"it is truncated: its header describes {expected:,} bytes, the file has {file_size:,}")
     if file_size > expected:
-        raise BadFileError(
-            f"it has {file_size - expected:,} bytes more than its header describes ({expected:,}); fetch it again"
-        )
+        raise BadFileError(f"it has {file_size - expected:,} bytes more than its header describes ({expected:,})")
     return SafetensorsHeader(tensors, {k: str(v) for k, v in metadata.items()}, LENGTH_BYTES + len(header_json))

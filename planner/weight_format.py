@@ -1,0 +1,49 @@
+"""The weight format of a checkpoint, from dtypes and marker tensors in its header."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .safetensors_header import ForeignFileError, SafetensorsHeader
+
+_BY_DTYPE = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F8_E4M3": "fp8_e4m3fn", "F8_E5M2": "fp8_e5m2"}
+_COMFY_QUANT_BY_DTYPE = {"F8_E4M3": "fp8_scaled", "F8_E5M2": "fp8_scaled", "I8": "int8_convrot", "U8": "nvfp4"}
+# What ComfyUI must know (keys of comfy.quant_ops.QUANT_ALGOS) to load a format; formats not listed need nothing.
+NEEDED_QUANT_FORMAT = {"int8_convrot": "int8_tensorwise", "nvfp4": "nvfp4"}
+# Most exact first: fewer rounding steps between the trained weights and what is multiplied.
+EXACTNESS = ("fp32", "bf16", "fp16", "int8_convrot", "fp8_scaled", "fp8_e4m3fn", "fp8_e5m2", "nvfp4")
+FLOAT8 = ("fp8_scaled", "fp8_e4m3fn", "fp8_e5m2")
+
+
+def detect_weight_format(header: SafetensorsHeader) -> str:
+    """The format most of the file's bytes are in, named as on the hub.
+
+    Raises ForeignFileError for layouts ComfyUI would load wrongly or not at all: nunchaku's SVDQuant, and scale tensors
+    without ComfyUI's own marks (their scales would be dropped, which gives noise; catalog.json BAD6 in design terms).
+    """
+    names = header.tensors
+    has_comfy_quant = "_quantization_metadata" in header.metadata or any(n.endswith(".comfy_quant") for n in names)
+    has_legacy_scale = any(n == "scaled_fp8" or n.endswith(".scaled_fp8") for n in names)
+    if any(n.endswith(".qweight") for n in names) or "quantization_config" in header.metadata:
+        raise ForeignFileError("it is a nunchaku (SVDQuant) file; load it with the ComfyUI-nunchaku pack")
+    if not has_comfy_quant and not has_legacy_scale and any(n.endswith((".weight_scale", ".scales")) for n in names):
+        raise ForeignFileError(
+            "its scales are not marked for ComfyUI, which would drop them and make noise; "
+            "use the file with 'comfyui' in its name or the Comfy-Org file"
+        )
+    bytes_by_dtype: Counter[str] = Counter()
+    for tensor in names.values():
+        if len(tensor.shape) >= 2:
+            bytes_by_dtype[tensor.dtype] += tensor.nbytes
+    if not bytes_by_dtype:
+        raise ForeignFileError("it has no weight matrices")
+    dtype = bytes_by_dtype.most_common(1)[0][0]
+    if has_comfy_quant:
+        # A text encoder keeps its large embedding in bf16: the quantized layers decide, not the bulk of the bytes.
+        dtype = next((d for d in ("U8", "I8", "F8_E4M3", "F8_E5M2") if bytes_by_dtype[d] > 4096), dtype)
+        return _COMFY_QUANT_BY_DTYPE.get(dtype, _BY_DTYPE.get(dtype, dtype))
+    if has_legacy_scale:
+        return "fp8_scaled"
+    if dtype not in _BY_DTYPE:
+        raise ForeignFileError(f"its weights are {dtype} without ComfyUI's quantization marks")
+    return _BY_DTYPE[dtype]
