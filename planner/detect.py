@@ -68,18 +68,14 @@ def _detect_diffusion_model(name: str, size_bytes: int, header: SafetensorsHeade
         raise OtherModelError(name_other_model(header, "a Qwen-Image diffusion model"))
     weight_format = detect_weight_format(header)
     row, evidence = _find_row(ROLE_DIFFUSION_MODEL, name, size_bytes, sha256)
-    if evidence == "":
-        if f"{prefix}__index_timestep_zero__" in header.tensors:
-            release, recipe = QWEN_IMAGE_EDIT_2511, _recipe_in_name(name)
-            evidence = "a marker tensor (__index_timestep_zero__)"
-        elif f"{prefix}time_text_embed.addition_t_embedding.weight" in header.tensors:
-            release, recipe, evidence = QWEN_IMAGE_LAYERED, RECIPE_BASE, "a marker tensor (addition_t_embedding)"
-        elif row is not None:
-            release, recipe, evidence = row.release, row.recipe, "its file name"
-        else:
-            release, recipe, evidence = _release_in_name(name), _recipe_in_name(name), "words in its file name"
+    marked, marker = _release_marked(prefix, header)
+    if evidence == "" and marked:
+        row = row if row is not None and row.release == marked else None
+        release, recipe, evidence = marked, _recipe_in_name(name), f"a marker tensor ({marker})"
     elif row is not None:
-        release, recipe = row.release, row.recipe
+        release, recipe, evidence = row.release, row.recipe, evidence or "its file name"
+    else:
+        release, recipe, evidence = _release_in_name(name), _recipe_in_name(name), "words in its file name"
     modulation = 0
     blocks: dict[str, int] = {}
     for key, tensor in header.tensors.items():
@@ -103,21 +99,27 @@ def _detect_diffusion_model(name: str, size_bytes: int, header: SafetensorsHeade
     )
 
 
+def _release_marked(prefix: str, header: SafetensorsHeader) -> tuple[str, str]:
+    """The release that a marker tensor names and that tensor's name, or two empty strings."""
+    for marker, release in (
+        ("__index_timestep_zero__", QWEN_IMAGE_EDIT_2511),
+        ("time_text_embed.addition_t_embedding.weight", QWEN_IMAGE_LAYERED),
+    ):
+        if prefix + marker in header.tensors:
+            return release, marker
+    return "", ""
+
+
 def _find_row(role: str, name: str, size_bytes: int, sha256: str) -> tuple[CatalogFile | None, str]:
     """The catalog row of a file. The evidence is "" where only the name speaks, because markers outrank a name."""
     row = find_by_sha256(sha256) if sha256 else None
     if row is not None and row.role == role:
         return row, "its sha256"
-    same_size = [r for r in CATALOG if r.size_is_exact and r.size_bytes == size_bytes]
-    if len(same_size) == 1 and same_size[0].role == role and _size_is_unique(size_bytes):
+    same_size = [r for r in CATALOG if r.size_bytes == size_bytes]
+    if len(same_size) == 1 and same_size[0].size_is_exact and same_size[0].role == role:
         return same_size[0], "its size in bytes"
     row = find_catalog_file(name)
     return (row, "") if row is not None and row.role == role else (None, "")
-
-
-def _size_is_unique(size_bytes: int) -> bool:
-    """True if no other row has this size, derived sizes counted too."""
-    return sum(row.size_bytes == size_bytes for row in CATALOG) == 1
 
 
 def _words(name: str) -> str:
@@ -233,4 +235,4 @@ def _find_lightning_row(name: str) -> CatalogFile | None:
         if row.release == release and row.recipe == recipe and row.trained_on == trained_on
     ]
     same = [r for r in rows if version and r.version == (int(version[1]), int(version[2]))]
-    return (same or rows or [None])[0]
+    return next(iter(same or rows), None)

@@ -1,0 +1,190 @@
+"""Every way to make pictures with the files there are (diffusion model x LoRA), judged for one machine and ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .choices import Choice, choices_for, find_format_refusal
+from .defects import LIGHTNING_RECIPES, find_defects
+from .found_file import FoundFile
+from .hardware import GIB, Hardware
+from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning, Refusal, StagePlan
+from .memory import (
+    HOST_RAM_BYTES,
+    Weights,
+    gib,
+    is_resident,
+    sample_activation_bytes,
+    sample_stage,
+    usable_vram_bytes,
+)
+from .releases import RELEASES, Release
+from .request import AUTO, RECIPE_BASE, LoadRequest
+from .weight_format import EXACTNESS
+
+# Sizes are compared in these steps, so that a difference nobody waits for does not outweigh a better recipe.
+FETCH_STEP_BYTES = 4 * GIB
+STREAM_STEP_BYTES = 2 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One diffusion model with or without a LoRA, under one recipe, with its memory while sampling."""
+
+    recipe: str
+    diffusion_model: Choice
+    lora: Choice | None
+    defects: tuple[PlanWarning, ...]
+    modulation_table: bool
+    sample: StagePlan
+    evaluations: int
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes to fetch for it."""
+        return self.diffusion_model.missing_bytes + (self.lora.missing_bytes if self.lora else 0)
+
+    @property
+    def resident(self) -> bool:
+        """True if nothing is moved to the device on each step."""
+        return self.sample.streamed_bytes == 0
+
+    @property
+    def weights(self) -> Weights:
+        """The diffusion model's bytes as they will be loaded."""
+        whole = self.diffusion_model.weights
+        return whole.without_modulation() if self.modulation_table else whole
+
+
+def rank(candidate: Candidate) -> tuple[float, ...]:
+    """Sort key, best first. The order of the numbers is the selection policy; the README's table follows from it.
+
+    1. what is on disk beats what has to be fetched; of what has to be fetched, clearly fewer bytes;
+    2. no known defect (auto never sees defective pairs, an explicit choice may);
+    3. the most exact weights that stay on the device; if none do, clearly fewer bytes moved per step;
+    4. base where the weights stay on the device, otherwise the fewest model evaluations;
+    5. fewer bytes to fetch, then the newer LoRA, then the smaller LoRA file.
+    """
+    exactness = EXACTNESS.index(candidate.diffusion_model.identity.weight_format)
+    lora = candidate.lora
+    return (
+        candidate.missing_bytes > 0,
+        len(candidate.defects),
+        round(candidate.missing_bytes / FETCH_STEP_BYTES),
+        not candidate.resident,
+        exactness if candidate.resident else round(candidate.sample.streamed_bytes / STREAM_STEP_BYTES),
+        0 if candidate.resident and candidate.recipe == RECIPE_BASE else candidate.evaluations,
+        exactness,
+        candidate.missing_bytes,
+        -(lora.identity.version[0] * 100 + lora.identity.version[1]) if lora else 0,
+        lora.size_bytes if lora else 0,
+    )
+
+
+def build_candidates(
+    request: LoadRequest,
+    hardware: Hardware,
+    files: Sequence[FoundFile],
+    chosen_model: Choice | None,
+    chosen_lora: Choice | None,
+) -> tuple[list[Candidate], list[Refusal]]:
+    """All candidates for the request, best first, and why the others were refused."""
+    release = RELEASES[request.release]
+    candidates: list[Candidate] = []
+    refusals: list[Refusal] = []
+    loras = [chosen_lora] if chosen_lora else _lightning_loras(release, files)
+    for model in [chosen_model] if chosen_model else _models_of(release, files):
+        explicit_format = chosen_model is not None or request.precision != AUTO
+        if request.precision not in (AUTO, model.identity.weight_format):
+            if chosen_model is None:
+                continue
+            reason = f"it is {model.identity.weight_format}, and precision is set to {request.precision}"
+            refusals.append(Refusal(model.name, reason))
+            continue
+        reason = find_format_refusal(model, hardware, explicit=explicit_format)
+        if reason:
+            refusals.append(Refusal(model.name, reason))
+            continue
+        for recipe, lora in _recipes_of(request, model, loras, chosen_model, chosen_lora):
+            if recipe not in release.settings:
+                continue
+            candidate = _judge(request, hardware, release, recipe, model, lora)
+            reason = "" if chosen_model else _find_memory_refusal(candidate, hardware)
+            if candidate.defects and request.recipe == AUTO and not (chosen_model or chosen_lora):
+                reason = candidate.defects[0].message
+            if reason:
+                title = f"{model.name} with {lora.name}" if lora else model.name
+                refusals.append(Refusal(title, reason))
+            else:
+                candidates.append(candidate)
+    candidates.sort(key=rank)
+    return candidates, refusals
+
+
+def _models_of(release: Release, files: Sequence[FoundFile]) -> list[Choice]:
+    return [c for c in choices_for(ROLE_DIFFUSION_MODEL, files) if c.identity.release == release.name]
+
+
+def _lightning_loras(release: Release, files: Sequence[FoundFile]) -> list[Choice]:
+    return [
+        choice
+        for choice in choices_for(ROLE_LORA, files)
+        if choice.identity.release == release.name and choice.identity.recipe in LIGHTNING_RECIPES
+    ]
+
+
+def _recipes_of(
+    request: LoadRequest,
+    model: Choice,
+    loras: Sequence[Choice | None],
+    chosen_model: Choice | None,
+    chosen_lora: Choice | None,
+) -> list[tuple[str, Choice | None]]:
+    """The (recipe, LoRA) pairs one diffusion model allows under the request."""
+    own = model.identity.recipe
+    pairs: list[tuple[str, Choice | None]] = []
+    if chosen_lora is None:
+        pairs.append((own, None))
+        if chosen_model and request.recipe not in (AUTO, own, *LIGHTNING_RECIPES):
+            pairs.append((request.recipe, None))  # the user knows better than the file's name what it was trained for
+    if own == RECIPE_BASE or chosen_model:
+        for lora in loras:
+            if lora is not None:
+                default = own if request.recipe == AUTO else request.recipe
+                pairs.append((lora.identity.recipe or default, lora))
+    if request.recipe != AUTO:
+        pairs = [(recipe, lora) for recipe, lora in pairs if recipe == request.recipe]
+    elif chosen_model and chosen_lora is None and own != RECIPE_BASE:
+        pairs = [(own, None)]
+    return pairs
+
+
+def _judge(
+    request: LoadRequest, hardware: Hardware, release: Release, recipe: str, model: Choice, lora: Choice | None
+) -> Candidate:
+    settings = release.settings[recipe]
+    activation = sample_activation_bytes(release.width, release.height, hardware)
+    usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
+    fits = is_resident(model.weights, activation, usable)
+    has_table = request.modulation == "on" or (request.modulation == AUTO and not fits and not hardware.one_memory)
+    weights = model.weights.without_modulation() if has_table else model.weights
+    sample = sample_stage(weights, activation, usable, hardware, steps=settings.steps, has_table=has_table)
+    defects = tuple(find_defects(release.name, model.identity, lora.identity if lora else None))
+    evaluations = settings.steps * (2 if settings.cfg > 1 else 1)
+    return Candidate(recipe, model, lora, defects, has_table, sample, evaluations)
+
+
+def _find_memory_refusal(candidate: Candidate, hardware: Hardware) -> str:
+    """Why the weights cannot be held at all; "" where they can (dynamic VRAM reads from disk what does not fit)."""
+    size = candidate.weights.weight_bytes
+    weight_format = candidate.diffusion_model.identity.weight_format
+    if hardware.one_memory:
+        if candidate.sample.streamed_bytes:
+            return f"{weight_format} ({gib(size)}) does not fit into {gib(hardware.ram_total_bytes)} of memory"
+        return ""
+    must_hold = candidate.sample.streamed_bytes > 0 and not hardware.dynamic_vram
+    if must_hold and size + HOST_RAM_BYTES > hardware.ram_total_bytes:
+        total = gib(hardware.ram_total_bytes)
+        return f"{weight_format} ({gib(size)}) must stay in RAM on this ComfyUI, and the machine has {total}"
+    return ""

@@ -1,0 +1,136 @@
+"""The files a role can use: on disk, or in the catalog to be fetched; refused with a reason where they cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .catalog import catalog_rows, find_catalog_file
+from .catalog_file import FOLDERS, CatalogFile
+from .found_file import FoundFile, Identity
+from .hardware import KIND_MPS, Hardware
+from .load_plan import Refusal
+from .memory import Weights
+from .request import AUTO
+from .weight_format import FLOAT8, NEEDED_QUANT_FORMAT
+
+
+class FileChoiceError(ValueError):
+    """The user's choice of a file cannot be carried out; the message names the file, the reason and the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One usable file for a role. `found` is None for a file that has to be fetched."""
+
+    identity: Identity
+    name: str
+    size_bytes: int
+    found: FoundFile | None
+    row: CatalogFile | None
+
+    @property
+    def on_disk(self) -> bool:
+        """True if nothing has to be fetched for it."""
+        return self.found is not None
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes to fetch."""
+        return 0 if self.found else self.size_bytes
+
+    @property
+    def weights(self) -> Weights:
+        """Its tensors' bytes."""
+        if self.found is None:
+            return Weights.of_catalog_size(self.size_bytes)
+        return Weights(self.identity.weight_bytes, self.identity.modulation_bytes, self.identity.block_bytes)
+
+
+def choices_for(role: str, files: Iterable[FoundFile]) -> list[Choice]:
+    """Every usable file on disk for a role, then every catalog file of that role that is not on disk."""
+    folder = FOLDERS[role]
+    found = [_choice_of(f, f.identity) for f in files if f.folder == folder and f.identity is not None]
+    known = {c.identity.catalog_name for c in found}
+    return found + [choice_of_row(row) for row in catalog_rows(role) if row.name not in known]
+
+
+def choice_of_row(row: CatalogFile) -> Choice:
+    """A catalog file as something to fetch."""
+    identity = Identity(
+        row.role,
+        row.weight_format,
+        "the catalog",
+        release=row.release,
+        recipe=row.recipe,
+        trained_on=row.trained_on,
+        version=row.version,
+        vae_kind=row.vae_kind,
+        catalog_name=row.name,
+        weight_bytes=row.size_bytes,
+    )
+    return Choice(identity, row.name, row.size_bytes, None, row)
+
+
+def _choice_of(found: FoundFile, identity: Identity) -> Choice:
+    return Choice(identity, found.name, found.size_bytes, found, find_catalog_file(identity.catalog_name))
+
+
+def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | None:
+    """The file the user named for a role; None for "auto".
+
+    Raises FileChoiceError: a name with path parts, an ambiguous name, a file that is broken or another model, or one
+    that is neither on disk nor in the catalog.
+    """
+    wanted = wanted.strip().replace("\\", "/")
+    if wanted in ("", AUTO):
+        return None
+    folder = FOLDERS[role]
+    if wanted.startswith("/") or ":" in wanted or ".." in wanted.split("/"):
+        raise FileChoiceError(
+            f"'{wanted}' is a path. Give a file name as ComfyUI lists it, for example 'qwen/model.safetensors', "
+            f"for a file inside models/{folder}."
+        )
+    here = [f for f in files if f.folder == folder]
+    matches = [f for f in here if f.listed_name == wanted] or [f for f in here if f.name == wanted]
+    if len(matches) > 1:
+        names = ", ".join(sorted(f.listed_name for f in matches))
+        raise FileChoiceError(f"There are several files named '{wanted}': {names}. Give the name with its subfolder.")
+    if matches:
+        match = matches[0]
+        if match.identity is None:
+            raise FileChoiceError(f"{match.listed_name} in models/{folder} cannot be used: {match.problem}.")
+        return _choice_of(match, match.identity)
+    row = find_catalog_file(wanted)
+    if row is not None and row.role == role:
+        return choice_of_row(row)
+    raise FileChoiceError(
+        f"There is no file '{wanted}' in models/{folder}, and it is not one this node can fetch. "
+        f"Put it there and press R in the editor, or set the input back to 'auto'."
+    )
+
+
+def find_format_refusal(choice: Choice, hardware: Hardware, *, explicit: bool) -> str:
+    """Why this machine or this ComfyUI cannot run the file's weight format; "" if it can.
+
+    `explicit`: the user asked for this file or format, so what runs slowly (emulated nvfp4) is not refused.
+    """
+    weight_format = choice.identity.weight_format
+    if weight_format in FLOAT8 and not hardware.supports_fp8_storage:
+        where = "Apple GPUs have" if hardware.kind == KIND_MPS else f"{hardware.device_name} has"
+        return f"{where} no fp8 numbers (ComfyUI issue 9263)"
+    needed = NEEDED_QUANT_FORMAT.get(weight_format)
+    if needed and needed not in hardware.quant_formats:
+        return f"ComfyUI {hardware.host_version} cannot load {weight_format} files; update ComfyUI"
+    if weight_format == "nvfp4" and not explicit and (hardware.compute_capability or (0, 0)) < (10, 0):
+        return "nvfp4 is native on RTX 50 cards only"
+    return ""
+
+
+def broken_files(files: Iterable[FoundFile]) -> list[Refusal]:
+    """The damaged or foreign files that look as if they were meant for Qwen-Image, with what is wrong with them."""
+    return [
+        Refusal(f"models/{f.folder}/{f.listed_name}", f.problem)
+        for f in files
+        if f.problem and (f.broken or find_catalog_file(f.name)) and "qwen" in f.listed_name.lower()
+    ]

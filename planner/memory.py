@@ -1,0 +1,133 @@
+"""Byte arithmetic: what stays on the device, what is moved per step, what is in RAM; for encode, sample, decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .hardware import GIB, KIND_CPU, Hardware
+from .load_plan import StagePlan
+
+MIB = 1024**2
+# ComfyUI 0.33.0, model_base.BaseModel.memory_required with supported_models.QwenImage.memory_usage_factor = 1.8:
+# latent area x bytes a value x 0.01 x factor, in MiB.
+SAMPLE_MIB_PER_LATENT_BYTE = 0.01 * 1.8
+# ComfyUI 0.33.0, sd.VAE for the Wan 2.1 layout: bytes a pixel and value byte; 2200 follows measurements (PR 11199).
+DECODE_BYTES_PER_PIXEL = 2200
+VAE_SCALE = 8
+# Working memory of the text encoder for a prompt of some hundred tokens; estimate, small beside its weights.
+ENCODE_ACTIVATION_BYTES = 256 * MIB
+# The modulation table: 60 blocks x 2 layers x 18432 values (catalog.json, layers), a timestep.
+TABLE_VALUES_PER_STEP = 60 * 2 * 18432
+MODULATION_SHARE = 6_796_984_320 / 20_430_401_088
+BLOCKS = 60
+STREAM_BUFFERS = 2  # the host's offload streams, each holding one block
+HOST_RAM_BYTES = 3 * GIB  # the operating system, Python, PyTorch and ComfyUI themselves; estimate
+
+
+def gib(n_bytes: int | float) -> str:
+    """A byte count for a message: "19.0 GiB", or "242 MiB" below one GiB."""
+    if abs(n_bytes) < GIB:
+        return f"{n_bytes / MIB:.0f} MiB"
+    return f"{n_bytes / GIB:.1f} GiB"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The bytes of one model's tensors. `modulation_bytes` and `block_bytes` are 0 for all but diffusion models."""
+
+    weight_bytes: int
+    modulation_bytes: int = 0
+    block_bytes: int = 0
+
+    @staticmethod
+    def of_catalog_size(size_bytes: int) -> Weights:
+        """The split of a full Qwen-Image diffusion model that is not on disk yet, from its file size."""
+        modulation = int(size_bytes * MODULATION_SHARE)
+        return Weights(size_bytes, modulation, (size_bytes - modulation) // BLOCKS)
+
+    def without_modulation(self) -> Weights:
+        """The same model with its modulation layers replaced by a table."""
+        return Weights(self.weight_bytes - self.modulation_bytes, 0, self.block_bytes)
+
+
+def usable_vram_bytes(hardware: Hardware, limit_bytes: int = 0) -> int:
+    """Device bytes that weights and activations may take together: the card's total, or the limit, less the reserve."""
+    total = min(hardware.vram_total_bytes, limit_bytes) if limit_bytes else hardware.vram_total_bytes
+    reserve = HOST_RAM_BYTES if hardware.one_memory else hardware.vram_reserved_bytes
+    return max(0, total - reserve)
+
+
+def sample_activation_bytes(width: int, height: int, hardware: Hardware) -> int:
+    """Working memory of one step of one image, in bytes; when memory is short, cond and uncond run one by one."""
+    area = (width // VAE_SCALE) * (height // VAE_SCALE)
+    value_bytes = 2 if hardware.supports_bf16 else 4
+    return int(area * value_bytes * SAMPLE_MIB_PER_LATENT_BYTE * MIB)
+
+
+def is_resident(weights: Weights, activation_bytes: int, usable_bytes: int) -> bool:
+    """True if all weights stay on the device beside the activations."""
+    return weights.weight_bytes + activation_bytes <= usable_bytes
+
+
+def sample_stage(
+    weights: Weights, activation_bytes: int, usable_bytes: int, hardware: Hardware, *, steps: int, has_table: bool
+) -> StagePlan:
+    """Memory while sampling; `streamed_bytes` are moved on every step."""
+    table = TABLE_VALUES_PER_STEP * (2 if hardware.supports_bf16 else 4) * steps if has_table else 0
+    working = activation_bytes + table
+    if is_resident(weights, working, usable_bytes):
+        resident, buffers = weights.weight_bytes, 0
+        note = "all weights stay on the device"
+    else:
+        buffers = STREAM_BUFFERS * weights.block_bytes
+        resident = max(0, min(weights.weight_bytes, usable_bytes - working - buffers))
+        note = "weights that do not fit are moved to the device on every step"
+    streamed = weights.weight_bytes - resident
+    return StagePlan(
+        "sample",
+        "cpu" if hardware.kind == KIND_CPU else "gpu",
+        resident,
+        streamed,
+        working,
+        resident + working + buffers,
+        0 if hardware.one_memory else streamed,
+        note,
+    )
+
+
+def encode_stage(weights: Weights, usable_bytes: int, hardware: Hardware, device: str) -> StagePlan:
+    """Memory while the prompt is encoded; `streamed_bytes` are moved once a prompt."""
+    if device == "cpu":
+        note = "the text encoder runs on the processor: no VRAM, but slower prompts"
+        return StagePlan("encode", "cpu", 0, 0, 0, 0, weights.weight_bytes + ENCODE_ACTIVATION_BYTES, note)
+    resident = max(0, min(weights.weight_bytes, usable_bytes - ENCODE_ACTIVATION_BYTES))
+    streamed = weights.weight_bytes - resident
+    note = "moved through the device once a prompt" if streamed else "all weights fit on the device"
+    return StagePlan(
+        "encode",
+        "gpu",
+        resident,
+        streamed,
+        ENCODE_ACTIVATION_BYTES,
+        resident + ENCODE_ACTIVATION_BYTES,
+        0 if hardware.one_memory else streamed,
+        note,
+    )
+
+
+def decode_stage(weights: Weights, width: int, height: int, usable_bytes: int, hardware: Hardware) -> StagePlan:
+    """Memory while the VAE turns the latent into pixels; beyond the device's memory ComfyUI decodes in tiles."""
+    needed = DECODE_BYTES_PER_PIXEL * width * height * (2 if hardware.supports_bf16 else 4)
+    fits = weights.weight_bytes + needed <= usable_bytes
+    activation = needed if fits else max(0, usable_bytes - weights.weight_bytes)
+    note = "in one piece" if fits else f"ComfyUI decodes in tiles: one piece would need {gib(needed)}"
+    device = "cpu" if hardware.kind == KIND_CPU else "gpu"
+    peak = weights.weight_bytes + activation
+    return StagePlan("decode", device, weights.weight_bytes, 0, activation, peak, 0, note)
+
+
+def ram_needed_bytes(diffusion: Weights, text_encoder: Weights, sample: StagePlan, hardware: Hardware) -> int:
+    """RAM in which a run never reads a weight from disk twice: what is streamed, the text encoder, the host itself."""
+    if hardware.one_memory:
+        return diffusion.weight_bytes + text_encoder.weight_bytes + sample.activation_bytes + HOST_RAM_BYTES
+    return (diffusion.weight_bytes if sample.streamed_bytes else 0) + text_encoder.weight_bytes + HOST_RAM_BYTES

@@ -1,0 +1,211 @@
+"""Decides the files, the recipe, the settings and the use of memory: `plan` is the planner's whole face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .candidates import Candidate, build_candidates
+from .catalog_file import FOLDERS
+from .choices import Choice, FileChoiceError, broken_files, choices_for, find_format_refusal, get_chosen
+from .defects import find_machine_warnings
+from .found_file import FoundFile
+from .hardware import KIND_CPU, Hardware
+from .load_plan import (
+    ROLE_DIFFUSION_MODEL,
+    ROLE_LORA,
+    ROLE_TEXT_ENCODER,
+    ROLE_VAE,
+    LoadPlan,
+    PlannedFile,
+    Refusal,
+)
+from .memory import (
+    ENCODE_ACTIVATION_BYTES,
+    HOST_RAM_BYTES,
+    decode_stage,
+    encode_stage,
+    ram_needed_bytes,
+    usable_vram_bytes,
+)
+from .plan_warnings import find_plan_warnings, warn_of_rereading
+from .reasons import file_reason, modulation_reason, recipe_reason
+from .releases import RELEASES, Release
+from .request import AUTO, RECIPES, LoadRequest
+from .weight_format import EXACTNESS
+
+
+def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -> LoadPlan:
+    """The LoadPlan for a request on a machine with these files. Pure: the same arguments give the same plan.
+
+    Never raises for what users do: a request that cannot be carried out gives a plan whose `error` says why and what
+    to do. Raises KeyError for a release that planner.releases does not have.
+    """
+    release = RELEASES[request.release]
+    broken = broken_files(files)
+    error = find_request_error(request)
+    if error:
+        return _refused(request, hardware, error, broken)
+    try:
+        chosen = {
+            ROLE_DIFFUSION_MODEL: get_chosen(ROLE_DIFFUSION_MODEL, request.diffusion_model_file, files),
+            ROLE_TEXT_ENCODER: get_chosen(ROLE_TEXT_ENCODER, request.text_encoder_file, files),
+            ROLE_VAE: get_chosen(ROLE_VAE, request.vae_file, files),
+            ROLE_LORA: get_chosen(ROLE_LORA, request.lora_file, files),
+        }
+    except FileChoiceError as error_of_user:
+        return _refused(request, hardware, str(error_of_user), broken)
+    candidates, refusals = build_candidates(request, hardware, files, chosen[ROLE_DIFFUSION_MODEL], chosen[ROLE_LORA])
+    refusals = broken + refusals
+    if not candidates:
+        return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
+    best = candidates[0]
+    text_encoder = chosen[ROLE_TEXT_ENCODER] or _best_text_encoder(request, hardware, files, refusals)
+    if text_encoder is None:
+        return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
+    vae = chosen[ROLE_VAE] or next(c for c in _vaes_by_preference(files) if c.identity.vae_kind == release.vae_kind)
+    return _assemble(request, hardware, release, best, text_encoder, vae, candidates, chosen, files, refusals)
+
+
+def find_request_error(request: LoadRequest) -> str:
+    """Why a request can never be carried out, whatever the machine and the files; "" if it can."""
+    release = RELEASES[request.release]
+    if request.recipe != AUTO and request.recipe not in release.settings:
+        have = ", ".join(f"'{recipe}'" for recipe in RECIPES if recipe in release.settings)
+        return f"{release.name} has no recipe '{request.recipe}'. Choose 'auto' or one of {have}."
+    if request.vram_limit_bytes < 0:
+        return "The VRAM limit is negative. Set vram_limit_gib to 0 for no limit."
+    return ""
+
+
+def _best_text_encoder(
+    request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile], refusals: list[Refusal]
+) -> Choice | None:
+    """On disk first; of those the most exact that fits the device, else the smallest; to fetch: the catalog's first."""
+    usable: list[Choice] = []
+    for choice in choices_for(ROLE_TEXT_ENCODER, files):
+        reason = find_format_refusal(choice, hardware, explicit=False)
+        if reason:
+            refusals.append(Refusal(choice.name, reason))
+        else:
+            usable.append(choice)
+    on_disk = [c for c in usable if c.on_disk]
+    if not on_disk:
+        return next(iter(usable), None)
+    room = usable_vram_bytes(hardware, request.vram_limit_bytes) - ENCODE_ACTIVATION_BYTES
+    fitting = [c for c in on_disk if c.weights.weight_bytes <= room]
+    if fitting:
+        return min(fitting, key=lambda c: EXACTNESS.index(c.identity.weight_format))
+    return min(on_disk, key=lambda c: c.size_bytes)
+
+
+def _vaes_by_preference(files: Sequence[FoundFile]) -> list[Choice]:
+    return sorted(choices_for(ROLE_VAE, files), key=lambda c: (not c.on_disk, not c.identity.catalog_name))
+
+
+def _assemble(
+    request: LoadRequest,
+    hardware: Hardware,
+    release: Release,
+    best: Candidate,
+    text_encoder: Choice,
+    vae: Choice,
+    candidates: Sequence[Candidate],
+    chosen: dict[str, Choice | None],
+    files: Sequence[FoundFile],
+    refusals: Sequence[Refusal],
+) -> LoadPlan:
+    usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
+    device = "cpu" if request.text_encoder_device == "cpu" or hardware.kind == KIND_CPU else "gpu"
+    stages = (
+        encode_stage(text_encoder.weights, usable, hardware, device),
+        best.sample,
+        decode_stage(vae.weights, release.width, release.height, usable, hardware),
+    )
+    ram_needed = ram_needed_bytes(best.weights, text_encoder.weights, best.sample, hardware)
+    rereads = ram_needed > hardware.ram_total_bytes and bool(best.sample.streamed_bytes)
+    parts = [(ROLE_DIFFUSION_MODEL, best.diffusion_model), (ROLE_TEXT_ENCODER, text_encoder), (ROLE_VAE, vae)]
+    if best.lora:
+        parts.append((ROLE_LORA, best.lora))
+    planned = tuple(
+        _planned_file(role, choice, file_reason(role, choice, best, hardware, explicit=chosen[role] is not None))
+        for role, choice in parts
+    )
+    warnings = [
+        *best.defects,
+        *find_machine_warnings(hardware),
+        *([warn_of_rereading(ram_needed, hardware)] if rereads else []),
+        *find_plan_warnings(request, release, best, text_encoder, vae, candidates, files),
+    ]
+    return LoadPlan(
+        request=request,
+        hardware=hardware,
+        error="",
+        release=release.name,
+        recipe=best.recipe,
+        recipe_reason=recipe_reason(request, best),
+        files=planned,
+        settings=release.settings[best.recipe],
+        stages=stages,
+        modulation_table=best.modulation_table,
+        modulation_reason=modulation_reason(request, best, hardware),
+        text_encoder_device=device,
+        ram_needed_bytes=ram_needed,
+        rereads_from_disk=rereads,
+        width=release.width,
+        height=release.height,
+        warnings=tuple(warnings),
+        refusals=tuple(refusals),
+    )
+
+
+def _planned_file(role: str, choice: Choice, reason: str) -> PlannedFile:
+    row = choice.row
+    return PlannedFile(
+        role=role,
+        name=choice.name,
+        folder=FOLDERS[role],
+        listed_name=choice.found.listed_name if choice.found else "",
+        catalog_name=row.name if row else "",
+        weight_format=choice.identity.weight_format,
+        size_bytes=choice.size_bytes,
+        size_is_exact=choice.on_disk or (row is not None and row.size_is_exact),
+        on_disk=choice.on_disk,
+        reason=reason,
+        url=row.url if row else "",
+        licence=(row.licence_note or row.licence) if row else "",
+    )
+
+
+def _nothing_usable(request: LoadRequest, refusals: Sequence[Refusal]) -> str:
+    reasons = "; ".join(f"{r.name}: {r.reason}" for r in refusals) or "no file fits the choices on the node"
+    wanted = [
+        f"{title} '{value}'"
+        for title, value in (("recipe", request.recipe), ("precision", request.precision))
+        if value != AUTO
+    ]
+    what = f" with {' and '.join(wanted)}" if wanted else ""
+    cure = "Set recipe and precision to 'auto'" if wanted else "Use a machine with more memory"
+    return f"No {request.release} model can be used{what}: {reasons}. {cure}, or name a file in diffusion_model_file."
+
+
+def _refused(request: LoadRequest, hardware: Hardware, error: str, refusals: Sequence[Refusal]) -> LoadPlan:
+    return LoadPlan(
+        request=request,
+        hardware=hardware,
+        error=error,
+        release=request.release,
+        recipe="",
+        recipe_reason="",
+        files=(),
+        settings=None,
+        stages=(),
+        modulation_table=False,
+        modulation_reason="",
+        text_encoder_device="",
+        ram_needed_bytes=HOST_RAM_BYTES,
+        rereads_from_disk=False,
+        width=RELEASES[request.release].width,
+        height=RELEASES[request.release].height,
+        warnings=tuple(find_machine_warnings(hardware)),
+        refusals=tuple(refusals),
+    )
