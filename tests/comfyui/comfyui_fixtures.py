@@ -18,6 +18,8 @@ from tiny_models import FP8_LIGHTNING, TEMPLATE_SET, ensure_tiny_models, place_m
 SHORT_TEXT_ENCODER = Path(__file__).resolve().parents[2] / "demo" / "short_text_encoder"
 SHARED_SET = (*TEMPLATE_SET, FP8_LIGHTNING)
 
+SECOND_PACK = Path(__file__).with_name("second_pack")
+SECOND_PACK_NODE = "SecondPackNode"
 StartServer = Callable[..., ComfyServer]
 
 
@@ -42,8 +44,9 @@ def comfyui_host() -> Host:
 
 @pytest.fixture(scope="session")
 def comfy_server(comfyui_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """One server on the CPU with the pack and SHARED_SET. Shared: leave its files and settings as they are."""
+    """One server on the CPU with the pack, a second pack and SHARED_SET. Leave its files and settings as they are."""
     base = make_base(tmp_path_factory.mktemp("shared-server"), comfyui_host)
+    shutil.copytree(SECOND_PACK, base / "custom_nodes" / SECOND_PACK.name)
     with ComfyServer(comfyui_host, base) as server:
         yield server
 

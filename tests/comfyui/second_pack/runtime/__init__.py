@@ -1,0 +1,2 @@
+def twice(word):
+    return word + word
