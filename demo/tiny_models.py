@@ -19,6 +19,7 @@ from pathlib import Path
 from comfyui_host import REPOSITORY, Host
 
 MAKER = Path(__file__).with_name("make_tiny_models.py")
+SHORT_TEXT_ENCODER = Path(__file__).with_name("short_text_encoder")  # a custom node that a server needs for them
 CACHE = REPOSITORY / ".cache" / "tiny-models"
 
 

@@ -9,8 +9,11 @@ from collections.abc import Callable
 import pytest
 from chromium import find_chromium, missing_chromium_reason
 from comfyui_host import why_no_comfyui
+from load_pack import load_pack
 
 pytest_plugins = ["comfyui_fixtures", "browser_fixtures"]
+
+load_pack()  # so that every test may import from qwen_image_loader.planner and .runtime
 
 KINDS = {"browser": "browser", "comfy": "ComfyUI", "node": "Node.js"}  # marker -> word, the most demanding first
 SERVER_FIXTURES = {"comfyui_host", "comfy_server", "start_server", "object_info"}

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from comfyui_host import Host, find_host, why_no_comfyui
 from comfyui_server import ComfyServer, link_pack
-from tiny_models import FP8_LIGHTNING, TEMPLATE_SET, ensure_tiny_models, place_models
+from tiny_models import FP8_LIGHTNING, SHORT_TEXT_ENCODER, TEMPLATE_SET, ensure_tiny_models, place_models
 
-SHORT_TEXT_ENCODER = Path(__file__).resolve().parents[2] / "demo" / "short_text_encoder"
 SHARED_SET = (*TEMPLATE_SET, FP8_LIGHTNING)
 
 SECOND_PACK = Path(__file__).with_name("second_pack")

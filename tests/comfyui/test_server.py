@@ -29,7 +29,7 @@ def test_the_node_has_the_face_that_saved_workflows_rely_on(comfy_server: ComfyS
 
 
 def test_the_pack_loads_beside_one_that_has_folders_of_the_same_names(comfy_server: ComfyServer) -> None:
-    assert "IMPORT FAILED" not in comfy_server.log_text()
+    assert not re.findall("IMPORT FAILED.*", comfy_server.log_text())
     assert comfy_server.object_info(LOADER)
     assert comfy_server.object_info(SECOND_PACK_NODE)
 
@@ -72,5 +72,5 @@ def test_an_older_comfyui_loads_the_pack(start_server: StartServer, older: Host 
     if older is None:
         pytest.skip("no older ComfyUI; set COMFYUI_OLDER_PATHS")
     server = start_server(host=older, models=())
-    assert "IMPORT FAILED" not in server.log_text()
+    assert not re.findall("IMPORT FAILED.*", server.log_text())
     assert server.object_info(LOADER)
