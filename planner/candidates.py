@@ -26,6 +26,7 @@ from .weight_format import EXACTNESS
 # Sizes are compared in these steps, so that a difference nobody waits for does not outweigh a better recipe.
 FETCH_STEP_BYTES = 4 * GIB
 STREAM_STEP_BYTES = 2 * GIB
+PAIR = " with "
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,22 @@ def rank(candidate: Candidate) -> tuple[float, ...]:
 
     1. what is on disk beats what has to be fetched; of what has to be fetched, clearly fewer bytes;
     2. no known defect (auto never sees defective pairs, an explicit choice may);
-    3. the most exact weights that stay on the device; if none do, clearly fewer bytes moved per step;
+    3. weights that stay on the device; if none do, clearly fewer bytes moved per step;
     4. base where the weights stay on the device, otherwise the fewest model evaluations;
-    5. fewer bytes to fetch, then the newer LoRA, then the smaller LoRA file.
+    5. the most exact weights, of files to fetch those whose exact size is known first;
+    6. fewer bytes to fetch, then the newer LoRA, then the smaller LoRA file.
     """
     exactness = EXACTNESS.index(candidate.diffusion_model.identity.weight_format)
+    row = candidate.diffusion_model.row
     lora = candidate.lora
     return (
         candidate.missing_bytes > 0,
         len(candidate.defects),
         round(candidate.missing_bytes / FETCH_STEP_BYTES),
         not candidate.resident,
-        exactness if candidate.resident else round(candidate.sample.streamed_bytes / STREAM_STEP_BYTES),
+        round(candidate.sample.streamed_bytes / STREAM_STEP_BYTES),
         0 if candidate.resident and candidate.recipe == RECIPE_BASE else candidate.evaluations,
+        not candidate.diffusion_model.on_disk and row is not None and not row.size_is_exact,
         exactness,
         candidate.missing_bytes,
         -(lora.identity.version[0] * 100 + lora.identity.version[1]) if lora else 0,
@@ -114,12 +118,25 @@ def build_candidates(
             if candidate.defects and request.recipe == AUTO and not (chosen_model or chosen_lora):
                 reason = candidate.defects[0].message
             if reason:
-                title = f"{model.name} with {lora.name}" if lora else model.name
+                title = f"{model.name}{PAIR}{lora.name}" if lora else model.name
                 refusals.append(Refusal(title, reason))
             else:
                 candidates.append(candidate)
     candidates.sort(key=rank)
-    return candidates, refusals
+    return candidates, _worth_telling(refusals, files, everything=not candidates)
+
+
+def _worth_telling(refusals: list[Refusal], files: Sequence[FoundFile], *, everything: bool) -> list[Refusal]:
+    """Each refusal once; where there is something to use, only of what is on disk, and pairs by their first file."""
+    here = {file.name for file in files}
+    kept: dict[str, Refusal] = {}
+    for refusal in refusals:
+        parts = refusal.name.split(PAIR)
+        if everything:
+            kept.setdefault(parts[0], Refusal(parts[0], refusal.reason))
+        elif here.issuperset(parts):
+            kept.setdefault(refusal.name, refusal)
+    return list(kept.values())
 
 
 def _models_of(release: Release, files: Sequence[FoundFile]) -> list[Choice]:

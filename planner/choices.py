@@ -92,7 +92,7 @@ def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | N
             f"for a file inside models/{folder}."
         )
     here = [f for f in files if f.folder == folder]
-    matches = [f for f in here if f.listed_name == wanted] or [f for f in here if f.name == wanted]
+    matches = [f for f in here if f.listed_name == wanted][:1] or [f for f in here if f.name == wanted]
     if len(matches) > 1:
         names = ", ".join(sorted(f.listed_name for f in matches))
         raise FileChoiceError(f"There are several files named '{wanted}': {names}. Give the name with its subfolder.")
@@ -104,6 +104,8 @@ def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | N
     row = find_catalog_file(wanted)
     if row is not None and row.role == role:
         return choice_of_row(row)
+    if wanted.lower().endswith(".gguf"):
+        raise FileChoiceError(f"'{wanted}' is a GGUF file, which this node does not load; use the ComfyUI-GGUF pack.")
     raise FileChoiceError(
         f"There is no file '{wanted}' in models/{folder}, and it is not one this node can fetch. "
         f"Put it there and press R in the editor, or set the input back to 'auto'."

@@ -84,10 +84,10 @@ def _best_text_encoder(
     usable: list[Choice] = []
     for choice in choices_for(ROLE_TEXT_ENCODER, files):
         reason = find_format_refusal(choice, hardware, explicit=False)
-        if reason:
-            refusals.append(Refusal(choice.name, reason))
-        else:
+        if not reason:
             usable.append(choice)
+        elif choice.on_disk:
+            refusals.append(Refusal(choice.name, reason))
     on_disk = [c for c in usable if c.on_disk]
     if not on_disk:
         return next(iter(usable), None)

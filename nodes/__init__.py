@@ -1,0 +1,1 @@
+"""Shows: the pack's V3 nodes, thin captions over runtime/."""
