@@ -1,0 +1,136 @@
+"""Rows on disk for the next session: one small safetensors file per timestep, named by what the rows depend on.
+
+A file is written under a temporary name and renamed, so it is whole or absent; a checksum finds later damage. Files
+that were not used for longest go when the folder outgrows its limit. Nothing here can fail a run: without a usable
+folder the rows are just computed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import tempfile
+import time
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .modulation_rows import Rows
+
+LIMIT_BYTES = 512 * 1024**2
+FORMAT = "qwen-image-loader modulation rows 1"
+STALE_TEMPORARY_SECONDS = 3600
+_OWN_FILE = re.compile(r"^[0-9a-f]{32}\.safetensors$")
+_TEMPORARY_SUFFIX = ".partial"
+
+logger = logging.getLogger("qwen-image-loader")
+
+
+class ModulationCache:
+    """The folder `path`, made when first written to."""
+
+    def __init__(self, path: str, limit_bytes: int = LIMIT_BYTES) -> None:
+        self.path = path
+        self._limit_bytes = limit_bytes
+        self._complained = False
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file for `name` (32 hex digits), whole or damaged."""
+        return os.path.isfile(self._file(name))
+
+    def get(self, name: str) -> Rows | None:
+        """The rows, or None. A damaged or foreign file is deleted."""
+        file = self._file(name)
+        try:
+            with safe_open(file, framework="pt") as opened:
+                facts = opened.metadata() or {}
+                tensors = {key: opened.get_tensor(key).clone() for key in list(opened.keys())}
+            rows = _checked(name, facts, tensors)
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError) as error:
+            return self._discard(file, str(error))
+        if rows is None:
+            return self._discard(file, "its content is not what was written")
+        with contextlib.suppress(OSError):
+            os.utime(file)
+        return rows
+
+    def put(self, name: str, rows: Rows) -> None:
+        """Write the rows; a folder that cannot be written to is mentioned once."""
+        facts = {
+            "format": FORMAT,
+            "name": name,
+            "image_index": ",".join(map(str, rows.image_index)),
+            "text_index": ",".join(map(str, rows.text_index)),
+        }
+        facts["checksum"] = _checksum(facts, rows.image, rows.text)
+        temporary = None
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(suffix=_TEMPORARY_SUFFIX, dir=self.path)
+            os.close(handle)
+            save_file({"image": rows.image, "text": rows.text}, temporary, metadata=facts)
+            os.replace(temporary, self._file(name))
+        except (OSError, SafetensorError) as error:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.remove(temporary)
+            self._complain(f"Modulation table: {self.path} cannot be written ({error}); the next session starts anew.")
+
+    def trim(self) -> None:
+        """Remove the least recently used files above the limit, and leftovers of processes that died while writing."""
+        kept = []
+        try:
+            entries = list(os.scandir(self.path))
+        except OSError:
+            return
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                stat = entry.stat()
+                if _OWN_FILE.match(entry.name):
+                    kept.append((stat.st_mtime_ns, stat.st_size, entry.path))
+                elif entry.name.endswith(_TEMPORARY_SUFFIX) and time.time() - stat.st_mtime > STALE_TEMPORARY_SECONDS:
+                    os.remove(entry.path)
+        kept.sort(reverse=True)
+        total = 0
+        for _, size, path in kept:
+            total += size
+            if total > self._limit_bytes:
+                with contextlib.suppress(OSError):
+                    os.remove(path)
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self.path, f"{name}.safetensors")
+
+    def _discard(self, file: str, why: str) -> None:
+        self._complain(f"Modulation table: {file} is damaged ({why}); it is deleted and made again.")
+        with contextlib.suppress(OSError):
+            os.remove(file)
+
+    def _complain(self, message: str) -> None:
+        if not self._complained:
+            self._complained = True
+            logger.warning(message)
+
+
+def _checked(name: str, facts: dict[str, str], tensors: dict[str, torch.Tensor]) -> Rows | None:
+    """The rows in a file, or None when it is not the file that was written under this name."""
+    if facts.get("format") != FORMAT or facts.get("name") != name or tensors.keys() != {"image", "text"}:
+        return None
+    if facts.get("checksum") != _checksum(facts, tensors["image"], tensors["text"]):
+        return None
+    image_index, text_index = (tuple(map(int, facts[key].split(","))) for key in ("image_index", "text_index"))
+    return Rows(tensors["image"], tensors["text"], image_index, text_index)
+
+
+def _checksum(facts: dict[str, str], image: torch.Tensor, text: torch.Tensor) -> str:
+    shape = (facts.get("image_index"), facts.get("text_index"), image.dtype, tuple(image.shape), tuple(text.shape))
+    digest = hashlib.blake2b(repr(shape).encode(), digest_size=16)
+    for tensor in (image, text):
+        digest.update(tensor.contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,190 @@
+"""The modulation layers' weights: mapped from the model file, looked at when needed, copied nowhere.
+
+The host has already made each layer (`Linear` of the class its weight format asks for). This module keeps the empty
+shell of each and fills a copy of it from the file, through the layer's own `load_state_dict`, as the host did. A
+mapped tensor costs address space only: the operating system may drop its pages at any time.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import re
+
+import comfy.model_management
+import comfy.utils
+import torch
+from safetensors import SafetensorError, safe_open
+
+LINEARS = ("img_mod", "txt_mod")
+SAMPLES_PER_TENSOR = 4
+SAMPLE_BYTES = 4096
+_LAYER_KEY = re.compile(r"^(.*?)(transformer_blocks\.\d+\.(?:img_mod|txt_mod)\.1\.)\w+$")
+
+
+class ModulationSourceError(ValueError):
+    """The file does not hold the modulation weights of the loaded model; the message names it and says why."""
+
+
+class ModulationWeights:
+    """The 2 x blocks modulation layers of one loaded model, in the order block 0 img, block 0 txt, block 1 img, ...
+
+    `loaded_bytes` is what the host counted for them, `fingerprint` names their content.
+    Raises ModulationSourceError when `source_path` is not the safetensors file that `diffusion_model` was loaded from.
+    """
+
+    def __init__(self, diffusion_model: torch.nn.Module, source_path: str) -> None:
+        self.path = source_path
+        loaded = [getattr(block, name)[1] for block in diffusion_model.transformer_blocks for name in LINEARS]
+        self.names = [
+            f"transformer_blocks.{block}.{name}.1"
+            for block in range(len(diffusion_model.transformer_blocks))
+            for name in LINEARS
+        ]
+        self._loaded_dtypes = [{n: p.dtype for n, p in layer.named_parameters(recurse=False)} for layer in loaded]
+        self.loaded_bytes = sum(comfy.model_management.module_size(layer) for layer in loaded)
+        self._shells = [_shell(layer) for layer in loaded]
+        self._stamp = _stamp(source_path)
+        self._tensors = self._map_tensors()
+        self._layers: list[torch.nn.Module | None] = [None] * len(self.names)
+        for index, layer in enumerate(loaded):
+            self._check_same(index, layer)
+        self.fingerprint = self._fingerprint()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> ModulationWeights:
+        return self
+
+    def layer(self, index: int) -> torch.nn.Module:
+        """The layer with the file's own tensors, mapped. Shared: not to be changed or moved."""
+        layer = self._layers[index]
+        if layer is None:
+            with torch.inference_mode(False):
+                layer = _fill(self._shells[index], self.names[index], self._tensors)
+            mapped = {tensor.data_ptr() for tensor in self._tensors.values()}
+            if all(value.data_ptr() in mapped for value in layer.state_dict().values() if value.ndim > 1):
+                self._layers[index] = layer  # the class did not convert (that is, copy) its weight: keep it mapped
+        return layer
+
+    def copy_layer(self, index: int, device: torch.device) -> torch.nn.Module:
+        """A layer of the caller's own on `device`, in the dtypes in which the host would hold it there."""
+        source = self.layer(index)
+        layer = copy.copy(source)
+        layer._parameters = {}
+        for name, param in source.named_parameters(recurse=False):
+            value = param.detach().to(device)
+            value = value.to(self.held_dtype(index, name, param))
+            if value.device.type == "cpu" and value.data_ptr() == param.data_ptr():
+                value = value.clone()  # mapped memory is not aligned as allocated memory is, and kernels notice
+            layer.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
+        return layer
+
+    def held_dtype(self, index: int, name: str, param: torch.Tensor) -> torch.dtype:
+        """The dtype in which the host holds parameter `name`: dynamic VRAM casts when it stages, others at load."""
+        if not is_plain(param):
+            return param.dtype  # a quantized tensor is never cast
+        wanted = getattr(self.layer(index), f"{name}_comfy_model_dtype", None)
+        return wanted or self._loaded_dtypes[index].get(name, param.dtype)
+
+    def map_again(self) -> None:
+        """Drop every mapping and map the file anew: what others wrote into the mapped pages is gone.
+
+        Raises ModulationSourceError when the file was replaced since the model was loaded.
+        """
+        if _stamp(self.path) != self._stamp:
+            raise ModulationSourceError(f"{self.path} was changed after it was loaded; load the model again")
+        self._tensors = self._map_tensors()
+        self._layers = [None] * len(self.names)
+
+    def _map_tensors(self) -> dict[str, torch.Tensor]:
+        """Name without the file's prefix -> mapped tensor of every modulation layer, in the host's present spelling."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                names = list(file.keys())
+                keys = [match for match in map(_LAYER_KEY.match, names) if match]
+                if not keys:
+                    raise ModulationSourceError(f"{self.path} has no modulation layers (transformer_blocks.N.img_mod)")
+                prefix = keys[0].group(1)
+                marks = [name for name in names if name in ("scaled_fp8", f"{prefix}scaled_fp8")]
+                tensors = {name: file.get_tensor(name) for name in [match.group(0) for match in keys] + marks}
+                metadata = file.metadata() or {}
+        except (OSError, SafetensorError) as error:
+            raise ModulationSourceError(f"{self.path} cannot be read as a safetensors file: {error}") from error
+        convert = getattr(comfy.utils, "convert_old_quants", None)  # hosts before 0.3.77 read the old spelling itself
+        if convert:
+            tensors, metadata = convert(tensors, "", metadata=metadata)
+        tensors = {name[len(prefix) :] if name.startswith(prefix) else name: t for name, t in tensors.items()}
+        if convert and prefix:
+            tensors, _ = convert(tensors, "", metadata=metadata)
+        wanted = tuple(f"{name}." for name in self.names)
+        return {name: tensor for name, tensor in tensors.items() if name.startswith(wanted)}
+
+    def _check_same(self, index: int, loaded: torch.nn.Module) -> None:
+        """The first bytes of each tensor of the layer must be those the host loaded."""
+        expected, found = loaded.state_dict(), self.layer(index).state_dict()
+        same = expected.keys() == found.keys()
+        for name, value in expected.items() if same else ():
+            other = found[name]
+            head = other.reshape(-1)[:64].to(device=value.device).to(value.dtype)
+            same = same and value.shape == other.shape and torch.equal(_raw(value.reshape(-1)[:64]), _raw(head))
+        if not same:
+            raise ModulationSourceError(f"{self.path} does not hold the loaded weights of {self.names[index]}")
+
+    def _fingerprint(self) -> str:
+        """Hash of the file's header, its size and bytes from the start, the middle and the end of each tensor."""
+        digest = hashlib.blake2b(digest_size=16)
+        with open(self.path, "rb") as file:
+            digest.update(file.read(int.from_bytes(file.read(8), "little")))
+        digest.update(str(self._stamp[2]).encode())
+        for name in sorted(self._tensors):
+            data = _raw(self._tensors[name].reshape(-1))
+            last = max(0, data.numel() - SAMPLE_BYTES)
+            for sample in range(SAMPLES_PER_TENSOR):
+                start = last * sample // (SAMPLES_PER_TENSOR - 1)
+                digest.update(data[start : start + SAMPLE_BYTES].numpy().tobytes())
+        return digest.hexdigest()
+
+
+def is_plain(param: torch.Tensor) -> bool:
+    """Whether it is an ordinary tensor; the host's quantized formats are subclasses with their own rules."""
+    return type(param.detach()) is torch.Tensor
+
+
+def _raw(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's bytes, for comparison and hashing."""
+    return tensor.detach().cpu().contiguous().view(torch.uint8)
+
+
+def _stamp(path: str) -> tuple[int, int, int, int]:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise ModulationSourceError(f"{path} cannot be read: {error}") from error
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _shell(layer: torch.nn.Module) -> torch.nn.Module:
+    """A copy of the layer without its weights: parameters on the meta device, quantized ones absent."""
+    shell = copy.copy(layer)
+    shell._parameters = {}
+    for name, param in layer.named_parameters(recurse=False):
+        if is_plain(param):
+            empty = torch.empty(param.shape, dtype=param.dtype, device="meta")
+            shell.register_parameter(name, torch.nn.Parameter(empty, requires_grad=False))
+        else:
+            shell.register_parameter(name, None)
+    return shell
+
+
+def _fill(shell: torch.nn.Module, name: str, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """A copy of `shell` with the mapped tensors, loaded under the layer's full name as the host loads it."""
+    layer = copy.copy(shell)
+    layer._parameters = dict(shell._parameters)
+    root = part = torch.nn.Module()
+    *parents, last = name.split(".")
+    for parent in parents:
+        part.add_module(parent, torch.nn.Module())
+        part = getattr(part, parent)
+    part.add_module(last, layer)
+    root.load_state_dict({k: t for k, t in tensors.items() if k.startswith(f"{name}.")}, strict=False, assign=True)
+    return layer
