@@ -1,0 +1,83 @@
+// @ts-check
+/** A panel's place on its node: the DOM widget, and the node's own callbacks that tell of changes. */
+
+import { forwardGestures } from "./gestures.js";
+import { PlanPanel } from "./panel.js";
+
+/** @typedef {import("./host.js").LGraphNode} LGraphNode */
+/** @typedef {import("./host.js").Widget} Widget */
+
+/**
+ * The published types leave this method of the frontend out.
+ * @typedef {object} DomWidgets
+ * @property {(name: string, type: string, element: HTMLElement, options: object) => Widget} addDOMWidget
+ */
+
+const WIDGET_TYPE = "qwen-image-loader.plan"; // no built-in widget has it, so Nodes 2.0 shows the element
+const MIN_HEIGHT = 170;
+const FIRST_HEIGHT = 420;
+const FIRST_WIDTH = 380;
+
+/** @type {Set<PlanPanel>} the panels whose node is in a graph */
+const live = new Set();
+
+/** @type {WeakMap<LGraphNode, PlanPanel>} */
+const panels = new WeakMap();
+
+export function livePanels() {
+  return [...live];
+}
+
+/** @param {LGraphNode | null} node */
+export function findPanel(node) {
+  return node ? panels.get(node) : undefined;
+}
+
+/**
+ * Called once per node, when it is made. A new node gets room for the whole plan; a node from a file keeps its size.
+ * @param {LGraphNode} node
+ */
+export function attachPanel(node) {
+  const panel = new PlanPanel(node);
+  panels.set(node, panel);
+  const host = /** @type {LGraphNode & DomWidgets} */ (node);
+  const widget = host.addDOMWidget("plan", WIDGET_TYPE, panel.element, {
+    serialize: false,
+    getValue: () => "",
+    setValue: () => {},
+    getMinHeight: () => MIN_HEIGHT,
+    margin: 8,
+  });
+  widget.serialize = false;
+  node.setSize([Math.max(node.size[0], FIRST_WIDTH), node.computeSize()[1] + FIRST_HEIGHT - MIN_HEIGHT]);
+
+  for (const input of node.widgets ?? []) {
+    if (input !== widget) after(input, "callback", () => panel.inputsChanged());
+  }
+  after(node, "onAdded", () => {
+    live.add(panel);
+    panel.start();
+  });
+  after(node, "onConfigure", () => panel.inputsChanged());
+  after(node, "onConnectionsChange", () => panel.inputsChanged());
+  after(node, "onRemoved", () => {
+    live.delete(panel);
+    panel.stop();
+  });
+  forwardGestures(panel.element, panel.body);
+}
+
+/**
+ * Let `object[name]` do what it did, then `act`. For this node's and its widgets' own callbacks only.
+ * @param {any} object
+ * @param {string} name
+ * @param {() => void} act
+ */
+function after(object, name, act) {
+  const before = object[name];
+  object[name] = function (/** @type {any[]} */ ...values) {
+    const result = before?.apply(this, values);
+    act();
+    return result;
+  };
+}

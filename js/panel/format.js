@@ -1,0 +1,33 @@
+// @ts-check
+/** Numbers as people read them. Sizes are GiB everywhere, written as the planner writes them. */
+
+import { t } from "./strings.js";
+
+const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+
+/** @param {number} bytes */
+export function gib(bytes) {
+  return `${(bytes / GIB).toFixed(1)} GiB`;
+}
+
+/** @param {number} bytesPerSecond */
+export function speed(bytesPerSecond) {
+  const mib = bytesPerSecond / MIB;
+  return `${mib < 10 ? mib.toFixed(1) : Math.round(mib)} MiB/s`;
+}
+
+/** @param {number} seconds */
+export function timeLeft(seconds) {
+  if (seconds < 60) return t("secondsLeft", { n: Math.max(1, Math.round(seconds)) });
+  if (seconds < 3600) return t("minutesLeft", { n: Math.round(seconds / 60) });
+  return t("hoursLeft", { n: (seconds / 3600).toFixed(1) });
+}
+
+/**
+ * A number without needless digits: 1, 2.5, 3.1.
+ * @param {number} value
+ */
+export function plain(value) {
+  return String(Math.round(value * 100) / 100);
+}

@@ -1,0 +1,84 @@
+// @ts-check
+/** The editor, as this pack uses it. The only module that knows how the frontend is reached. */
+
+// @ts-expect-error the frontend serves this module; the cast below gives it its type
+import { app as served } from "../../../scripts/app.js";
+
+/** @typedef {import("@comfyorg/comfyui-frontend-types").ComfyApp} ComfyApp */
+/** @typedef {ComfyApp["rootGraph"]} LGraph */
+/** @typedef {NonNullable<ReturnType<LGraph["getNodeById"]>>} LGraphNode */
+/** @typedef {NonNullable<LGraphNode["widgets"]>[number]} Widget */
+
+/** @type {ComfyApp} */
+export const app = served;
+
+/** The editor's language, for instance "en" or "zh-TW". */
+export function locale() {
+  return String(app.extensionManager.setting.get("Comfy.Locale") ?? "en");
+}
+
+/**
+ * The node of an execution id: "12", or "5:12" for node 12 inside subgraph node 5. Null when this tab has no such node.
+ * @param {string} executionId
+ * @returns {LGraphNode | null}
+ */
+export function findNode(executionId) {
+  const path = String(executionId).split(":");
+  /** @type {LGraph | undefined} */
+  let graph = app.rootGraph ?? app.graph;
+  for (const id of path.slice(0, -1)) {
+    const outer = /** @type {{subgraph?: LGraph} | null} */ (/** @type {unknown} */ (findById(graph, id)));
+    graph = outer?.subgraph;
+    if (!graph) return null;
+  }
+  return findById(graph, path[path.length - 1]);
+}
+
+/**
+ * @param {LGraph} graph
+ * @param {string} id
+ * @returns {LGraphNode | null}
+ */
+function findById(graph, id) {
+  return graph.getNodeById(/** @type {any} */ (id)) ?? graph.getNodeById(/** @type {any} */ (Number(id))) ?? null;
+}
+
+/**
+ * The values of the named widgets, as text. A node without one of them leaves it out.
+ * @param {LGraphNode} node
+ * @param {string[]} names
+ */
+export function readWidgets(node, names) {
+  /** @type {Record<string, string>} */
+  const values = {};
+  for (const widget of node.widgets ?? []) if (names.includes(widget.name)) values[widget.name] = String(widget.value);
+  return values;
+}
+
+/**
+ * The inputs of a node whose value comes through a link.
+ * @param {LGraphNode} node
+ * @returns {string[]}
+ */
+export function linkedInputs(node) {
+  return (node.inputs ?? []).filter((input) => input.link != null).map((input) => input.name);
+}
+
+/**
+ * Set a widget as a user would: one step of undo, and the widget's own callback is told.
+ * @param {LGraphNode} node
+ * @param {string} name
+ * @param {string} text the value as text; it becomes a number or a boolean where the widget holds one
+ */
+export function setWidget(node, name, text) {
+  const widget = node.widgets?.find((candidate) => candidate.name === name);
+  if (!widget) return;
+  let value = /** @type {string | number | boolean} */ (text);
+  if (typeof widget.value === "number") value = Number(text);
+  if (typeof widget.value === "boolean") value = text.toLowerCase() === "true";
+  node.graph?.beforeChange(node);
+  widget.value = value;
+  widget.callback?.(value, app.canvas, node);
+  node.graph?.afterChange(node);
+  node.setDirtyCanvas(true, true);
+}

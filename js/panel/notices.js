@@ -1,0 +1,95 @@
+// @ts-check
+/** What the user has to know: why there is no plan, what is wrong with it, and the cure. */
+
+import { h, icon, show } from "./elements.js";
+import { t } from "./strings.js";
+
+/** @typedef {import("./types.js").PanelActions} PanelActions */
+/** @typedef {import("./types.js").PlanWarning} PlanWarning */
+
+/**
+ * @param {HTMLElement} place
+ * @param {import("./types.js").PanelState} state
+ * @param {PanelActions} actions
+ */
+export function showNotices(place, state, actions) {
+  const plan = state.answer?.plan;
+  const warnings = plan?.warnings ?? [];
+  const changeable = warnings.map((warning) => actions.canChangeInput(warning.change_input));
+  show(place, [state.failure, plan?.error, warnings, changeable, state.linkedInputs], () => [
+    state.failure && noPlan(state.failure, actions),
+    plan?.error && h("div", { class: "qil-notice qil-bad" }, icon("error"), message(t("cannotLoad"), plan.error)),
+    ...warnings.map((warning) => warningNotice(warning, actions)),
+    state.linkedInputs.length > 0 &&
+      h(
+        "div",
+        { class: "qil-notice" },
+        icon("info"),
+        h("p", {}, t("linkedInputs", { names: state.linkedInputs.join(", ") })),
+      ),
+  ]);
+}
+
+/**
+ * @param {string} failure
+ * @param {PanelActions} actions
+ */
+function noPlan(failure, actions) {
+  return h(
+    "div",
+    { class: "qil-notice qil-bad" },
+    icon("error"),
+    h(
+      "div",
+      {},
+      message(t("noPlan"), failure),
+      h(
+        "button",
+        { class: "qil-button", attrs: { type: "button", "data-key": "retry" }, onclick: actions.refresh },
+        t("tryAgain"),
+      ),
+    ),
+  );
+}
+
+/**
+ * @param {PlanWarning} warning
+ * @param {PanelActions} actions
+ */
+function warningNotice(warning, actions) {
+  const { change_input: input, change_value: value } = warning;
+  return h(
+    "div",
+    { class: "qil-notice qil-warn", attrs: { "data-code": warning.code } },
+    icon("warning"),
+    h(
+      "div",
+      {},
+      h("p", {}, warning.message),
+      warning.cure && h("p", { class: "qil-cure" }, warning.cure),
+      input &&
+        h(
+          "button",
+          {
+            class: "qil-button",
+            attrs: {
+              type: "button",
+              "data-key": `cure-${warning.code}`,
+              disabled: !actions.canChangeInput(input),
+              title: actions.canChangeInput(input) ? null : t("linkedInputs", { names: input }),
+            },
+            onclick: () => actions.changeInput(input, value),
+          },
+          t("setInput", { input, value }),
+        ),
+    ),
+  );
+}
+
+/**
+ * @param {string} heading
+ * @param {string} text may have line breaks
+ */
+function message(heading, text) {
+  return h("div", {}, h("p", { class: "qil-heading" }, heading), h("p", { class: "qil-lines" }, text));
+}

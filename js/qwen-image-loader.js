@@ -1,0 +1,41 @@
+// @ts-check
+/**
+ * The panel of Load Qwen-Image: it shows what the node will do on this machine before anything is loaded.
+ *
+ * ComfyUI serves only .js uncached, and imports every .js below this folder by itself; so the modules in panel/ are .js
+ * and do nothing when they are imported. This one alone registers something.
+ */
+
+import { app, findNode } from "./panel/host.js";
+import { attachPanel, findPanel, livePanels } from "./panel/attach.js";
+
+const NODE = "QIL_LoadQwenImage";
+
+app.registerExtension({
+  name: "qwen-image-loader.panel",
+
+  setup() {
+    const { api } = app;
+    listen("qwen-image-loader.download", (state) => livePanels().forEach((panel) => panel.downloadChanged(state)));
+    listen("qwen-image-loader.executed", ({ node_id, plan }) => findPanel(findNode(node_id))?.executed(plan));
+    listen("qwen-image-loader.measured", (facts) => findPanel(findNode(facts.node_id))?.measured(facts));
+    api.addEventListener("graphChanged", () => livePanels().forEach((panel) => panel.inputsChanged()));
+    api.addEventListener("reconnected", () => livePanels().forEach((panel) => panel.refresh()));
+  },
+
+  nodeCreated(node) {
+    if (node.comfyClass === NODE) attachPanel(node);
+  },
+
+  refreshComboInNodes() {
+    livePanels().forEach((panel) => panel.refresh());
+  },
+});
+
+/**
+ * @param {string} event one of this pack's own messages from the server
+ * @param {(detail: any) => void} act
+ */
+function listen(event, act) {
+  app.api.addCustomEventListener(event, (/** @type {CustomEvent} */ message) => act(message.detail));
+}
