@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .choices import Choice, choices_for, find_format_refusal
 from .defects import LIGHTNING_RECIPES, find_defects
 from .found_file import FoundFile
-from .hardware import GIB, Hardware
+from .hardware import GIB, KIND_CPU, Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning, Refusal, StagePlan
 from .memory import (
     HOST_RAM_BYTES,
@@ -40,6 +40,7 @@ class Candidate:
     modulation_table: bool
     sample: StagePlan
     evaluations: int
+    on_processor: bool
 
     @property
     def missing_bytes(self) -> int:
@@ -50,6 +51,11 @@ class Candidate:
     def resident(self) -> bool:
         """True if nothing is moved to the device on each step."""
         return self.sample.streamed_bytes == 0
+
+    @property
+    def affords_base(self) -> bool:
+        """True if the full recipe takes a bearable time: nothing is streamed and a graphics card does the sums."""
+        return self.resident and not self.on_processor
 
     @property
     def weights(self) -> Weights:
@@ -64,7 +70,7 @@ def rank(candidate: Candidate) -> tuple[float, ...]:
     1. what is on disk beats what has to be fetched; of what has to be fetched, clearly fewer bytes;
     2. no known defect (auto never sees defective pairs, an explicit choice may);
     3. weights that stay on the device; if none do, clearly fewer bytes moved per step;
-    4. base where the weights stay on the device, otherwise the fewest model evaluations;
+    4. base where the weights stay on a graphics card, otherwise the fewest model evaluations;
     5. the most exact weights, of files to fetch those whose exact size is known first;
     6. fewer bytes to fetch, then the newer LoRA, then the smaller LoRA file.
     """
@@ -77,7 +83,7 @@ def rank(candidate: Candidate) -> tuple[float, ...]:
         round(candidate.missing_bytes / FETCH_STEP_BYTES),
         not candidate.resident,
         round(candidate.sample.streamed_bytes / STREAM_STEP_BYTES),
-        0 if candidate.resident and candidate.recipe == RECIPE_BASE else candidate.evaluations,
+        0 if candidate.affords_base and candidate.recipe == RECIPE_BASE else candidate.evaluations,
         not candidate.diffusion_model.on_disk and row is not None and not row.size_is_exact,
         exactness,
         candidate.missing_bytes,
@@ -189,7 +195,7 @@ def _judge(
     sample = sample_stage(weights, activation, usable, hardware, steps=settings.steps, has_table=has_table)
     defects = tuple(find_defects(release.name, model.identity, lora.identity if lora else None))
     evaluations = settings.steps * (2 if settings.cfg > 1 else 1)
-    return Candidate(recipe, model, lora, defects, has_table, sample, evaluations)
+    return Candidate(recipe, model, lora, defects, has_table, sample, evaluations, hardware.kind == KIND_CPU)
 
 
 def _find_memory_refusal(candidate: Candidate, hardware: Hardware) -> str:

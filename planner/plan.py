@@ -177,7 +177,8 @@ def _planned_file(role: str, choice: Choice, reason: str) -> PlannedFile:
 
 
 def _nothing_usable(request: LoadRequest, refusals: Sequence[Refusal]) -> str:
-    reasons = "; ".join(f"{r.name}: {r.reason}" for r in refusals) or "no file fits the choices on the node"
+    reasons = "; ".join(f"{r.name}: {r.reason}" for r in refusals)
+    reasons = reasons or f"neither on disk nor among the files this node can fetch is such a {request.release} file"
     wanted = [
         f"{title} '{value}'"
         for title, value in (("recipe", request.recipe), ("precision", request.precision))

@@ -68,8 +68,8 @@ def find_plan_warnings(
 
 
 def _find_faster(request: LoadRequest, best: Candidate, candidates: Sequence[Candidate]) -> Candidate | None:
-    """A clearly faster recipe without a known defect that a download would bring, where weights are streamed."""
-    if request.recipe != AUTO or best.resident or best.missing_bytes:
+    """A clearly faster recipe without a known defect that a download would bring, where the full recipe is slow."""
+    if request.recipe != AUTO or best.affords_base or best.missing_bytes:
         return None
     better = [c for c in candidates if not c.defects and c.missing_bytes and 2 * c.evaluations <= best.evaluations]
     return min(better, key=lambda c: (c.missing_bytes, c.evaluations), default=None)

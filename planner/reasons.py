@@ -14,6 +14,8 @@ def recipe_reason(request: LoadRequest, best: Candidate) -> str:
     """Why this recipe."""
     if request.recipe != AUTO:
         return "as chosen on the node"
+    if best.on_processor:
+        return f"a processor is slow, so fewer steps count most ({best.evaluations} model runs)"
     if best.resident and best.recipe == RECIPE_BASE:
         return "all weights stay on the device, so the full recipe runs at full speed"
     if best.resident:

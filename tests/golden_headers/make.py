@@ -59,7 +59,7 @@ def quantized(name: str, shape: tuple[int, ...], weight_format: str, legacy: boo
     stem = name.removesuffix("weight")
     out, width = shape
     if legacy:
-        return [(name, "F8_E4M3", shape), (stem + "scale_weight", "F32", ())]
+        return [(name, "F8_E4M3", shape), (stem + "scale_input", "F32", ()), (stem + "scale_weight", "F32", ())]
     mark = (stem + "comfy_quant", "U8", (32,))
     if weight_format == "nvfp4":
         scales = [(stem + "weight_scale", "F8_E4M3", (out, width // 16)), (stem + "weight_scale_2", "F32", ())]
@@ -105,7 +105,8 @@ def diffusion_model(row: CatalogFile) -> Entries:
 def text_encoder(row: CatalogFile) -> Entries:
     model = comfy.text_encoders.llama.Qwen25_7BVLI({}, torch.bfloat16, "meta", comfy.ops.disable_weight_init)
     shapes = {name: tuple(t.shape) for name, t in model.state_dict().items()}
-    linears = {n for n, s in shapes.items() if ".layers." in n and len(s) == 2}
+    shapes["lm_head.weight"] = shapes["model.embed_tokens.weight"]  # in the file, though ComfyUI does not load it
+    linears = {n for n, s in shapes.items() if len(s) == 2 and "embed_tokens" not in n and "lm_head" not in n}
     return spread(shapes, row.weight_format, linears, legacy=row.weight_format == "fp8_scaled")
 
 
@@ -119,7 +120,7 @@ def vae(row: CatalogFile) -> Entries:
 
 
 def lora(row: CatalogFile) -> Entries:
-    """Rank 64 on the attention and MLP layers of all blocks, none on the modulation layers (catalog.json, detection)."""
+    """Rank 64 on the attention and MLP layers of all blocks, none on the modulation layers."""
     width, dtype = 3072, PLAIN[row.weight_format]
     modules = {
         f"attn.{name}": (width, width)

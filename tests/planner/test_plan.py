@@ -1,0 +1,189 @@
+"""What a plan says: reasons, refusals, warnings with a cure, memory, and errors that name the next step."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from machines import (
+    BASE_FP8,
+    DISTILL_FP8,
+    FILE_SETS,
+    L4_2512,
+    L4_FP8,
+    L8,
+    MACHINES,
+    TEXT,
+    VAE,
+    broken,
+    files_of,
+    machine,
+    on_disk,
+)
+from qwen_image_loader.planner.explain import missing_text, plan_text
+from qwen_image_loader.planner.found_file import FoundFile
+from qwen_image_loader.planner.hardware import GIB
+from qwen_image_loader.planner.memory import gib
+from qwen_image_loader.planner.plan import plan
+from qwen_image_loader.planner.releases import RELEASES
+from qwen_image_loader.planner.request import LoadRequest
+
+QWEN = LoadRequest("Qwen-Image")
+SMALL = machine("4060Ti-8")
+
+
+def test_a_plan_is_pure_frozen_and_json() -> None:
+    first, second = plan(QWEN, SMALL, files_of("six")), plan(QWEN, SMALL, files_of("six"))
+    assert first == second
+    assert json.loads(json.dumps(first.to_json()))["recipe"] == "distilled"
+    with pytest.raises(AttributeError):
+        first.recipe = "base"  # type: ignore[misc]
+
+
+def test_free_memory_never_changes_the_plan() -> None:
+    busy = replace(SMALL, vram_free_bytes=GIB, ram_available_bytes=GIB)
+    assert replace(plan(QWEN, busy, files_of("six")), hardware=SMALL) == plan(QWEN, SMALL, files_of("six"))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("files", FILE_SETS)
+def test_whatever_is_chosen_fits_and_is_explained(name: str, files: str) -> None:
+    for release in RELEASES:
+        result = plan(LoadRequest(release), machine(name), files_of(files))
+        if result.error:
+            assert "No " in result.error
+            continue
+        hardware = result.hardware
+        for stage in result.stages:
+            assert stage.peak_vram_bytes <= hardware.vram_total_bytes
+            assert min(stage.resident_bytes, stage.streamed_bytes, stage.activation_bytes, stage.ram_bytes) >= 0
+        assert result.recipe_reason
+        assert all(file.reason for file in result.files)
+        assert all(file.on_disk or (file.catalog_name and file.url) for file in result.files)
+        assert not any(w.code.startswith(("lightning_on", "lora_on", "lora_of")) for w in result.warnings)
+
+
+def test_memory_falls_in_the_order_it_should() -> None:
+    def streamed(**wishes: object) -> int:
+        return plan(LoadRequest("Qwen-Image", **wishes), SMALL, files_of("six")).stages[1].streamed_bytes  # type: ignore[arg-type]
+
+    bf16, fp8 = streamed(precision="bf16", modulation="off"), streamed(modulation="off")
+    assert streamed() < fp8 < streamed(vram_limit_bytes=6 * GIB, modulation="off") < bf16
+    assert streamed(precision="bf16") < bf16
+
+
+def test_the_table_takes_a_third_of_the_model_out() -> None:
+    whole = plan(replace(QWEN, modulation="off"), SMALL, files_of("six")).stages[1]
+    rest = plan(QWEN, SMALL, files_of("six")).stages[1]
+    assert gib(whole.resident_bytes + whole.streamed_bytes) == "19.0 GiB"
+    assert gib(rest.resident_bytes + rest.streamed_bytes) == "12.7 GiB"
+
+
+def test_a_refused_pair_is_named_with_its_reason() -> None:
+    result = plan(QWEN, SMALL, files_of("six"))
+    reasons = {refusal.name: refusal.reason for refusal in result.refusals}
+    assert "grid" in reasons[f"{BASE_FP8} with {L8}"]
+
+
+def test_the_cure_of_the_templates_own_pair_is_a_file_for_the_node() -> None:
+    result = plan(replace(QWEN, recipe="Lightning 8 steps"), SMALL, files_of("six"))
+    (warning,) = result.warnings
+    assert (warning.change_input, warning.change_value) == ("lora_file", L4_FP8)
+    cured = plan(replace(QWEN, lora_file=L4_FP8), SMALL, files_of("six"))
+    assert cured.recipe == "Lightning 4 steps"
+    assert not cured.warnings
+
+
+def test_missing_files_are_listed_with_size_link_and_folder() -> None:
+    text = missing_text(plan(QWEN, SMALL, ()))
+    assert "4 file(s)" in text
+    assert f"{TEXT} (8.7 GiB) -> models/text_encoders/" in text
+    assert f"https://huggingface.co/Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files/vae/{VAE}" in text
+    assert "download_missing" in text
+
+
+def test_a_broken_file_is_refused_and_in_the_way_of_its_own_download() -> None:
+    cut = broken("diffusion_model", BASE_FP8, "it is truncated: its header describes 2 bytes, the file has 1")
+    result = plan(replace(QWEN, recipe="base"), machine("4090-24"), (cut, on_disk(TEXT), on_disk(VAE)))
+    assert [file.name for file in result.missing] == [BASE_FP8]
+    assert [warning.code for warning in result.warnings] == ["broken_file"]
+    assert "Delete or rename it" in missing_text(result)
+    assert any("truncated" in refusal.reason for refusal in result.refusals)
+
+
+def test_two_files_of_one_name_say_which_is_used() -> None:
+    files = (*files_of("base fp8"), on_disk(BASE_FP8, f"old/{BASE_FP8}"))
+    result = plan(QWEN, machine("4090-24"), files)
+    (warning,) = result.warnings
+    assert warning.code == "same_name"
+    assert f"old/{BASE_FP8}" in warning.message
+
+
+ERRORS = [
+    ("path", {"diffusion_model_file": "../secret.safetensors"}, "is a path"),
+    ("absolute path", {"vae_file": "/etc/passwd"}, "is a path"),
+    ("windows path", {"vae_file": "C:\\x.safetensors"}, "is a path"),
+    ("unknown name", {"lora_file": "nothing.safetensors"}, "no file 'nothing.safetensors' in models/loras"),
+    ("gguf", {"diffusion_model_file": "qwen-image-Q4_K_M.gguf"}, "ComfyUI-GGUF"),
+    ("a file of another role", {"vae_file": BASE_FP8}, "no file"),
+    ("broken file", {"diffusion_model_file": "cut.safetensors"}, "cut.safetensors in models/diffusion_models cannot"),
+    ("other model", {"diffusion_model_file": "flux.safetensors"}, "it is a Flux"),
+    ("ambiguous", {"diffusion_model_file": "twin.safetensors"}, "a/twin.safetensors, b/twin.safetensors"),
+    ("no such recipe", {"release": "Qwen-Image-2512", "recipe": "distilled"}, "Choose 'auto' or one of 'base'"),
+    ("no such format", {"precision": "int8_convrot"}, "precision 'int8_convrot'"),
+    ("negative limit", {"vram_limit_bytes": -1}, "negative"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "wishes", "says"), ERRORS, ids=[e[0] for e in ERRORS])
+def test_a_wish_that_cannot_be_carried_out_says_why_and_what_to_do(
+    case: str, wishes: dict[str, object], says: str
+) -> None:
+    files = (
+        *files_of("six"),
+        broken("diffusion_model", "cut.safetensors", "it is truncated"),
+        FoundFile("diffusion_models", "flux.safetensors", 9, problem="it is a Flux or HunyuanVideo model"),
+        on_disk(BASE_FP8, "a/twin.safetensors"),
+        on_disk(BASE_FP8, "b/twin.safetensors"),
+    )
+    result = plan(LoadRequest(**{"release": "Qwen-Image", **wishes}), SMALL, files)  # type: ignore[arg-type]
+    assert says in result.error
+    assert not result.files
+    assert result.error in plan_text(result)
+
+
+def test_an_apple_machine_that_is_too_small_hears_every_reason() -> None:
+    result = plan(QWEN, machine("M2-32"), files_of("six"))
+    assert "no fp8 numbers" in result.error
+    assert "bf16 (38.1 GiB) does not fit into 32.0 GiB of memory" in result.error
+
+
+def test_an_old_comfyui_is_told_to_update_for_int8() -> None:
+    old = replace(SMALL, quant_formats=frozenset(), host_version="0.3.75")
+    wish = LoadRequest("Qwen-Image-Edit-2511", precision="int8_convrot")
+    assert "ComfyUI 0.3.75 cannot load int8_convrot files; update ComfyUI" in plan(wish, old, ()).error
+
+
+def test_without_dynamic_vram_weights_that_ram_cannot_hold_are_refused() -> None:
+    legacy = replace(machine("4060Ti-8", 16), dynamic_vram=False)
+    result = plan(replace(QWEN, modulation="off"), legacy, files_of("six"))
+    assert "must stay in RAM on this ComfyUI, and the machine has 16.0 GiB" in result.error
+
+
+def test_a_named_file_outranks_everything_and_is_warned_about() -> None:
+    result = plan(replace(QWEN, diffusion_model_file=DISTILL_FP8, lora_file=L8), SMALL, files_of("six"))
+    assert [warning.code for warning in result.warnings] == ["lora_on_distilled"]
+    other = plan(replace(QWEN, lora_file=L4_2512), machine("4090-24"), (*files_of("bf16"), on_disk(L4_2512)))
+    assert [warning.code for warning in other.warnings if warning.code == "lora_of_other_release"]
+
+
+def test_machine_facts_that_spoil_pictures_are_warned_about() -> None:
+    flagged = replace(SMALL, risky_flags=("--use-sage-attention",))
+    result = plan(QWEN, flagged, files_of("fp8+fp8 L4"))
+    assert [warning.code for warning in result.warnings] == ["risky_flag"]
+    assert "Start ComfyUI without --use-sage-attention" in plan_text(result)
