@@ -65,6 +65,16 @@ export function linkedInputs(node) {
 }
 
 /**
+ * What the editor calls an input in its language.
+ * @param {LGraphNode} node
+ * @param {string} name
+ */
+export function inputLabel(node, name) {
+  const input = node.inputs?.find((candidate) => candidate.name === name);
+  return input?.label || input?.localized_name || name;
+}
+
+/**
  * Set a widget as a user would: one step of undo, and the widget's own callback is told.
  * @param {LGraphNode} node
  * @param {string} name

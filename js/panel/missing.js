@@ -42,7 +42,8 @@ function missingBlock(answer, download, actions) {
   const fits = spaces.every((space) => space.free_bytes >= plan.missing_bytes);
   const names = missing.map((file) => file.catalog_name);
   const error = download?.error?.message;
-  const hint = plan.request.download_missing ? t("runDownloads") : t("nothingUnasked");
+  const input = actions.inputLabel("download_missing");
+  const hint = plan.request.download_missing ? t("runDownloads", { input }) : t("nothingUnasked");
   return h(
     "div",
     { class: "qil-notice qil-fetch" },

@@ -25,7 +25,7 @@ export function showNotices(place, state, actions) {
         "div",
         { class: "qil-notice" },
         icon("info"),
-        h("p", {}, t("linkedInputs", { names: state.linkedInputs.join(", ") })),
+        h("p", {}, t("linkedInputs", { names: state.linkedInputs.map(actions.inputLabel).join(", ") })),
       ),
   ]);
 }
@@ -76,11 +76,11 @@ function warningNotice(warning, actions) {
               type: "button",
               "data-key": `cure-${warning.code}`,
               disabled: !actions.canChangeInput(input),
-              title: actions.canChangeInput(input) ? null : t("linkedInputs", { names: input }),
+              title: actions.canChangeInput(input) ? null : t("linkedInputs", { names: actions.inputLabel(input) }),
             },
             onclick: () => actions.changeInput(input, value),
           },
-          t("setInput", { input, value }),
+          t("setInput", { input: actions.inputLabel(input), value }),
         ),
     ),
   );

@@ -7,7 +7,7 @@
 import { showDetails } from "./details.js";
 import { h } from "./elements.js";
 import { showFiles } from "./files.js";
-import { linkedInputs, readWidgets, setWidget } from "./host.js";
+import { inputLabel, linkedInputs, readWidgets, setWidget } from "./host.js";
 import { showMemory } from "./memory.js";
 import { showMissing } from "./missing.js";
 import { showNotices } from "./notices.js";
@@ -56,6 +56,7 @@ export class PlanPanel {
       cancelDownload: () => void this.command(cancelDownload),
       changeInput: (input, value) => setWidget(node, input, value),
       canChangeInput: (input) => INPUTS.includes(input) && !linkedInputs(node).includes(input),
+      inputLabel: (input) => inputLabel(node, input),
       isOpen: (key) => this.open.has(key),
       setOpen: (key, open) => void (open ? this.open.add(key) : this.open.delete(key)),
     };

@@ -110,6 +110,7 @@
  * @property {() => void} cancelDownload
  * @property {(input: string, value: string) => void} changeInput
  * @property {(input: string) => boolean} canChangeInput
+ * @property {(input: string) => string} inputLabel
  * @property {(key: string) => boolean} isOpen
  * @property {(key: string, open: boolean) => void} setOpen
  */
