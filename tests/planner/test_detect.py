@@ -63,7 +63,7 @@ EVIDENCE = [
     ("5 number 2509", "Qwen_Edit_2509_v3.safetensors", 0, FP8, "", ("Qwen-Image-Edit-2509", "base")),
     ("5 number inside a number is none", "merge12509x.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
     ("5 distill", "qwen_distill_mine.safetensors", 0, FP8, "", ("Qwen-Image", "distilled")),
-    ("5 fused lightning", "qwen_2512_lightning_4steps.safetensors", 0, FP8, "", ("Qwen-Image-2512", "Lightning 4 steps")),
+    ("5 fused", "qwen_2512_lightning_4steps.safetensors", 0, FP8, "", ("Qwen-Image-2512", "Lightning 4 steps")),
     ("5 fused 8 steps", "qwen_8-steps_merge.safetensors", 0, FP8, "", ("Qwen-Image", "Lightning 8 steps")),
     ("6 nothing known", "model.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
 ]  # fmt: skip
