@@ -7,7 +7,9 @@ Format: 8 bytes little-endian header length, that many bytes of JSON, then the t
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the safetensors library's own limit
@@ -26,8 +28,7 @@ class ForeignFileError(BadFileError):
     """The file is intact but another program's format; the message names the pack that loads it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """One tensor as the header describes it. `nbytes` is its size in the file."""
 
     dtype: str
@@ -88,19 +89,15 @@ def parse_header(header_json: bytes, file_size: int) -> SafetensorsHeader:
     end = 0
     for name, entry in raw.items():
         try:
-            dtype, (begin, stop) = entry["dtype"], entry["data_offsets"]
-            shape = tuple(entry["shape"])
-            nbytes = stop - begin
+            dtype, shape, (begin, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+            nbytes, bits = stop - begin, math.prod(shape) * DTYPE_BITS.get(dtype, 0)
         except (TypeError, KeyError, ValueError) as error:
             raise BadFileError(f"its header is damaged (tensor {name!r})") from error
-        count = 1
-        for size in shape:
-            count *= size
-        bits = DTYPE_BITS.get(dtype)
-        if begin < 0 or nbytes < 0 or (bits is not None and (count * bits + 7) // 8 != nbytes):
+        if begin < 0 or nbytes < 0 or (dtype in DTYPE_BITS and (bits + 7) // 8 != nbytes):
             raise BadFileError(f"its header is damaged (tensor {name!r} has the wrong length)")
         tensors[name] = TensorInfo(dtype, shape, nbytes)
-        end = max(end, stop)
+        if stop > end:
+            end = stop
     expected = LENGTH_BYTES + len(header_json) + end
     if file_size < expected:
         raise BadFileError(f"it is truncated: its header describes {expected:,} bytes, the file has {file_size:,}")

@@ -19,20 +19,20 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     """The format most of the file's bytes are in, named as on the hub.
 
     Raises ForeignFileError for layouts ComfyUI would load wrongly or not at all: nunchaku's SVDQuant, and scale tensors
-    without ComfyUI's own marks (their scales would be dropped, which gives noise; catalog.json BAD6 in design terms).
+    without ComfyUI's own marks (their scales would be dropped, which gives noise).
     """
-    names = header.tensors
-    has_comfy_quant = "_quantization_metadata" in header.metadata or any(n.endswith(".comfy_quant") for n in names)
-    has_legacy_scale = any(n == "scaled_fp8" or n.endswith(".scaled_fp8") for n in names)
-    if any(n.endswith(".qweight") for n in names) or "quantization_config" in header.metadata:
+    endings = {name.rpartition(".")[2] for name in header.tensors}
+    has_comfy_quant = "_quantization_metadata" in header.metadata or "comfy_quant" in endings
+    has_legacy_scale = "scaled_fp8" in endings
+    if "qweight" in endings or "quantization_config" in header.metadata:
         raise ForeignFileError("it is a nunchaku (SVDQuant) file; load it with the ComfyUI-nunchaku pack")
-    if not has_comfy_quant and not has_legacy_scale and any(n.endswith((".weight_scale", ".scales")) for n in names):
+    if not has_comfy_quant and not has_legacy_scale and endings & {"weight_scale", "scales"}:
         raise ForeignFileError(
             "its scales are not marked for ComfyUI, which would drop them and make noise; "
             "use the file with 'comfyui' in its name or the Comfy-Org file"
         )
     bytes_by_dtype: Counter[str] = Counter()
-    for tensor in names.values():
+    for tensor in header.tensors.values():
         if len(tensor.shape) >= 2:
             bytes_by_dtype[tensor.dtype] += tensor.nbytes
     if not bytes_by_dtype:
