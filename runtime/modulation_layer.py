@@ -75,4 +75,4 @@ class PatchedWeight(torch.nn.Parameter):
 
     def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         layer = self._table.load_patched_layer(self._index)
-        return layer.state_dict()[self._name].detach().to(*args, **kwargs)
+        return layer.state_dict()[self._name].detach().to(self.dtype).to(*args, **kwargs)

@@ -199,17 +199,22 @@ class ModulationTable:
         return built[0]
 
     def _announced(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
-        """The embeddings of the sampler's timesteps, made as this one was; [] when this one is off its schedule."""
+        """The embeddings of the sampler's timesteps, made as this one was.
+
+        A timestep off the schedule may be one of those halfway (dpm_2 takes them in the logarithm); [] for any other.
+        """
         base, sigmas = self._base(), self._call.sigmas
         timestep = args[0]
         present = timestep[timestep != 0].unique()
         if base is None or sigmas is None or len(present) != 1:
             return []
-        steps = base.model_sampling.timestep(sigmas.to(timestep.device)).float().to(timestep.dtype)
-        if not bool((steps == present).any()):
-            return []
-        batches = [torch.where(timestep == present, step, timestep) for step in steps.unique() if step != 0]
-        return [module.forward(batch, *args[1:], **kwargs) for batch in batches]
+        halfway = sigmas[:-1].log().lerp(sigmas[1:].log(), 0.5).exp()
+        for points in (sigmas, halfway):
+            steps = base.model_sampling.timestep(points.to(timestep.device)).float().to(timestep.dtype)
+            if bool((steps == present).any()):
+                batches = [torch.where(timestep == present, step, timestep) for step in steps.unique() if step > 0]
+                return [module.forward(batch, *args[1:], **kwargs) for batch in batches]
+        return []
 
     def _build(self, requests: list[_Request], patcher: Any) -> list[Rows]:
         outputs: list[list[torch.Tensor]] = [[] for _ in requests]
