@@ -1,6 +1,7 @@
 """Write tiny Qwen-Image model files. usage: make_tiny_models.py COMFYUI_DIR < rows.json (see tiny_models.py)
 
-Keys and shapes come from the host's own classes, built with one block on the meta device. Values are slices of one
+Keys and shapes come from the host's own classes, built with one block on the meta device; a row may ask for more by
+"blocks" and "vision_blocks" (the benchmark makes full-size files). Values are slices of one
 random pool, so writing is as fast as the disk, and the same row always gives the same bytes.
 """
 
@@ -47,7 +48,7 @@ def diffusion(row: dict[str, Any]) -> Iterator[Tensor]:
     dtype = DTYPE[row["weight_format"]]
     layered = "time_text_embed.addition_t_embedding.weight" in row["marks"]
     model = QwenImageTransformer2DModel(
-        num_layers=1,
+        num_layers=row.get("blocks", 1),
         in_channels=64,
         out_channels=16,
         use_additional_t_cond=layered,
@@ -66,8 +67,10 @@ def diffusion(row: dict[str, Any]) -> Iterator[Tensor]:
 
 def text_encoder(row: dict[str, Any]) -> Iterator[Tensor]:
     vision = qwen_vl.Qwen2VLVisionTransformer
-    llama.qwen_vl.Qwen2VLVisionTransformer = lambda **options: vision(**options, num_layers=1)  # this process only
-    model = llama.Qwen25_7BVLI({"num_hidden_layers": 1}, BF16, "meta", OPS)
+    llama.qwen_vl.Qwen2VLVisionTransformer = lambda **options: vision(  # this process only
+        **options, num_layers=row.get("vision_blocks", 1)
+    )
+    model = llama.Qwen25_7BVLI({"num_hidden_layers": row.get("blocks", 1)}, BF16, "meta", OPS)
     scaled = row["weight_format"] == "fp8_scaled"
     for key, value in model.state_dict().items():
         shape = tuple(value.shape)

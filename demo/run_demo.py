@@ -22,6 +22,7 @@ OUTPUT = REPOSITORY / "demo-output"
 WORKFLOWS = REPOSITORY / "example_workflows"
 LOADER = "QIL_LoadQwenImage"
 PLAN_SLOT = 7
+PLAN_EVENT = "qwen-image-loader.executed"
 MODEL_FOLDERS = ("diffusion_models", "unet", "text_encoders", "clip", "vae", "loras")
 REAL_FILE_BYTES = 2**30  # no real diffusion model is smaller, no tiny one larger
 TINY_SIDE = 256  # pixels: noise needs no 1328 x 1328, and a CPU would take minutes over its decoding
@@ -71,11 +72,12 @@ def run(host: Host, stay: bool) -> int:
             print(f"The workflow did not run: {result.error}\n{json.dumps(dict(result.node_errors), indent=1)}")
             return 1
         (plan,) = result.outputs["plan"]["text"]
-        (OUTPUT / "plan.txt").write_text(plan + "\n", encoding="utf-8")
+        (facts,) = [data["plan"] for kind, data in result.messages if kind == PLAN_EVENT]
+        (OUTPUT / "plan.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         (image,) = server.images(result)
         (OUTPUT / "image.png").write_bytes(image)
         print(f"\n{plan}\n\nThe workflow {workflow.name} ran in {time.monotonic() - began:.0f} s.")
-        print(f"Image: {OUTPUT / 'image.png'}\nPlan:  {OUTPUT / 'plan.txt'}")
+        print(f"Image: {OUTPUT / 'image.png'}\nPlan:  {OUTPUT / 'plan.json'}")
         if not stay:
             print(f"The server was at {server.url}; `nox -s demo -- --open` opens the editor there and keeps serving.")
             return 0

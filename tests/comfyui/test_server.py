@@ -41,8 +41,11 @@ def test_the_import_is_listed_by_the_server(comfy_server: ComfyServer, record_fa
 
 
 def test_a_program_without_the_editor_gets_its_image(comfy_server: ComfyServer, object_info: dict[str, Any]) -> None:
-    """No client_id, no websocket: only /prompt and /history, as a script would do it."""
+    """No client_id, no websocket, only the inputs that are required: as a script would do it."""
     graph = with_loader(stock_template(object_info, "Lightning 8 steps", side=64), recipe="Lightning 8 steps")
+    advanced = object_info[LOADER]["input"]["optional"]
+    inputs = graph["loader"]["inputs"]
+    graph["loader"]["inputs"] = {name: value for name, value in inputs.items() if name not in advanced}
     status, body = comfy_server.request("/prompt", {"prompt": graph})
     assert status == 200, body
     prompt_id = json.loads(body)["prompt_id"]
