@@ -1,0 +1,103 @@
+"""Where a fetched file goes, and whether it can go there: the folder, the right to write, the room, the name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..planner.catalog_file import CatalogFile
+from ..planner.memory import gib
+from .download_errors import DiskFullError, NoPermissionError, cannot_write
+from .download_staging import staging_of
+
+SPARE_BYTES = 64 * 1024 * 1024
+FindRoots = Callable[[str], list[str]]
+
+
+def comfy_roots(folder: str) -> list[str]:
+    """ComfyUI's folders for one kind of model, the best one for a new file first.
+
+    That is the user's default (`is_default` in extra_model_paths.yaml puts it in front of ComfyUI's own), else the
+    one named as the kind itself (ComfyUI lists the outdated models/unet before models/diffusion_models), then the
+    others; the folders below ComfyUI's output come last.
+    """
+    import folder_paths
+
+    listed = folder_paths.get_folder_paths(folder)
+    models, output = os.path.abspath(folder_paths.models_dir), os.path.abspath(folder_paths.get_output_directory())
+    has_default = bool(listed) and os.path.dirname(os.path.abspath(listed[0])) != models
+
+    def rank(item: tuple[int, str]) -> tuple[bool, bool, bool, int]:
+        index, path = item
+        chosen = has_default and index == 0
+        return (not chosen, _is_below(path, output), os.path.basename(os.path.normpath(path)) != folder, index)
+
+    return [path for _, path in sorted(enumerate(listed), key=rank)]
+
+
+def target_folder(row: CatalogFile, needed_bytes: int, roots: list[str]) -> Path:
+    """The first of `roots` that can be written and has room for `needed_bytes`; makes it where it does not exist.
+
+    Raises NoPermissionError or DiskFullError, about the first of `roots`, when none is good.
+    """
+    first_error: NoPermissionError | DiskFullError | None = None
+    for root in map(Path, roots):
+        try:
+            _check_writable(root, row)
+            check_room(root, needed_bytes, row)
+            return root
+        except (NoPermissionError, DiskFullError) as error:
+            first_error = first_error or error
+    raise first_error or NoPermissionError(f"ComfyUI knows no folder for {row.name} (models/{row.folder}).")
+
+
+def free_bytes(path: Path) -> int:
+    """Free space of the volume of `path`, or of its nearest folder that exists."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def check_room(target: Path, needed_bytes: int, row: CatalogFile) -> None:
+    """Raises DiskFullError when `needed_bytes` for `row` do not fit on the volume of `target`."""
+    _refuse_if_full(free_bytes(target), needed_bytes, f"{row.name} needs", row.folder)
+
+
+def check_room_for_all(needed: Mapping[Path, int], rows: list[CatalogFile]) -> None:
+    """Raises DiskFullError when the files together (target folder -> bytes) do not fit on some volume."""
+    on_volume: defaultdict[int, int] = defaultdict(int)
+    for target, size in needed.items():
+        on_volume[os.stat(target).st_dev] += size
+    for target in needed:
+        names = ", ".join(row.name for row in rows)
+        wanted = on_volume[os.stat(target).st_dev]
+        _refuse_if_full(free_bytes(target), wanted, f"The missing files ({names}) need", target.name)
+
+
+def _refuse_if_full(free: int, needed: int, who_needs: str, folder: str) -> None:
+    if needed and free < needed + SPARE_BYTES:
+        raise DiskFullError(
+            f"{who_needs} {gib(needed)} on the disk of models/{folder}, which has {gib(free)} free. Nothing was "
+            f"fetched. Free {gib(needed + SPARE_BYTES - free)} there, or name a folder on a larger disk with "
+            "is_default in extra_model_paths.yaml."
+        )
+
+
+def _check_writable(root: Path, row: CatalogFile) -> None:
+    """Makes the staging folder and a file in it: the only test that is right on every system."""
+    probe = staging_of(root) / f"probe-{os.getpid()}"
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise NoPermissionError(f"{row.name} cannot be written to models/{row.folder}: {cannot_write(row)}") from error
+
+
+def _is_below(path: str, root: str) -> bool:
+    path = os.path.abspath(path)
+    same_drive = os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0]
+    return same_drive and os.path.commonpath([path, root]) == root

@@ -1,0 +1,179 @@
+"""The pack's routes: the plan for a node's inputs, and the download with its start and cancel.
+
+Any web page could send requests through a visitor's browser to the ComfyUI on that visitor's machine. So what changes
+something is a POST of JSON (which a foreign page may not send unasked) from ComfyUI's own page; this is checked here,
+because ComfyUI's own check is off with --enable-cors-header. A client names catalog files, never an address, a
+repository, a path or a token, and no answer holds an absolute path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from ..planner.catalog import find_catalog_file
+from ..planner.catalog_file import FOLDERS
+from ..planner.explain import plan_text
+from ..planner.plan import find_request_error
+from ..planner.releases import RELEASES
+from ..planner.request import AUTO, MODULATION_CHOICES, PRECISIONS, RECIPES, TEXT_ENCODER_DEVICES, LoadRequest
+from .download_errors import DownloadError
+from .download_node import downloader
+from .download_target import comfy_roots, free_bytes
+from .planning import DEFAULT_INPUTS, plan_for, request_from_inputs
+
+PREFIX = "/qwen-image-loader"
+MAX_BODY_BYTES = 64 * 1024
+MAX_NAME_LENGTH = 1024
+MAX_VRAM_LIMIT_GIB = 1024.0
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model": tuple(RELEASES),
+    "recipe": (AUTO, *RECIPES),
+    "precision": (AUTO, *PRECISIONS),
+    "text_encoder_device": TEXT_ENCODER_DEVICES,
+    "modulation": MODULATION_CHOICES,
+}
+BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class BadInputError(ValueError):
+    """The client sent something that cannot be meant; the message is for a person."""
+
+
+def add_routes(server: Any) -> None:
+    """Add the routes to ComfyUI's PromptServer (which adds the /api twins)."""
+    server.routes.get(f"{PREFIX}/plan")(get_plan)
+    server.routes.get(f"{PREFIX}/download")(get_download)
+    server.routes.post(f"{PREFIX}/download/start")(start_download)
+    server.routes.post(f"{PREFIX}/download/cancel")(cancel_download)
+
+
+async def get_plan(request: web.Request) -> web.Response:
+    """Query: the node's inputs by name. Answers the plan, the plan in words, free disk space and the download."""
+    try:
+        load_request = read_inputs(request.query)
+    except BadInputError as error:
+        return _refuse(400, str(error))
+    # In a thread: new model files' headers are read here.
+    answer = await asyncio.get_running_loop().run_in_executor(None, _plan_answer, load_request)
+    return web.json_response({**answer, "download": downloader.state().to_json()})
+
+
+async def get_download(request: web.Request) -> web.Response:
+    return web.json_response(downloader.state().to_json())
+
+
+async def start_download(request: web.Request) -> web.Response:
+    """Body: {"files": [catalog names]}. Answers the download's state; 409 while other files are being fetched."""
+    try:
+        names = (await _read_post(request)).get("files")
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise BadInputError("'files' must be a list of file names.")
+        rows = {name: find_catalog_file(name) for name in names}
+        if any(row is None for row in rows.values()):
+            raise BadInputError("'files' may only hold files of this pack's catalog.")
+    except BadInputError as error:
+        return _refuse(400, str(error))
+    try:
+        job, _ = downloader.start_or_join([row for row in rows.values() if row])
+    except DownloadError as error:
+        return _refuse(409, str(error))
+    return web.json_response(job.state().to_json())
+
+
+async def cancel_download(request: web.Request) -> web.Response:
+    """Body: {}. Answers the state after the download has stopped."""
+    try:
+        await _read_post(request)
+    except BadInputError as error:
+        return _refuse(400, str(error))
+    state = await asyncio.get_running_loop().run_in_executor(None, downloader.cancel)
+    return web.json_response(state.to_json())
+
+
+def read_inputs(query: Mapping[str, str]) -> LoadRequest:
+    """The node's inputs out of a query; what is missing is the node's default. Raises BadInputError."""
+    values: dict[str, Any] = {}
+    for name, text in query.items():
+        if name not in DEFAULT_INPUTS:
+            raise BadInputError(f"There is no input '{name[:50]}'.")
+        values[name] = _read_input(name, text)
+    request = request_from_inputs(values)
+    problem = find_request_error(request)
+    if problem:
+        raise BadInputError(problem)
+    return request
+
+
+def _read_input(name: str, text: str) -> Any:
+    choices = CHOICES.get(name)
+    if choices is not None:
+        if text not in choices:
+            raise BadInputError(f"'{name}' must be one of: {', '.join(choices)}.")
+        return text
+    if name == "download_missing":
+        if text.lower() not in BOOLEANS:
+            raise BadInputError(f"'{name}' must be true or false.")
+        return BOOLEANS[text.lower()]
+    if name == "vram_limit_gib":
+        return _read_gib(name, text)
+    if len(text) > MAX_NAME_LENGTH or not text.isprintable():
+        raise BadInputError(f"'{name}' is not a file name.")
+    return text or AUTO
+
+
+def _read_gib(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= MAX_VRAM_LIMIT_GIB:
+        raise BadInputError(f"'{name}' must be a number from 0 to {MAX_VRAM_LIMIT_GIB:g}.")
+    return number
+
+
+def _plan_answer(load_request: LoadRequest) -> dict[str, Any]:
+    load_plan = plan_for(load_request)
+    disk = []
+    for folder in FOLDERS.values():
+        roots = comfy_roots(folder)
+        if roots:
+            disk.append({"folder": folder, "free_bytes": free_bytes(Path(roots[0]))})
+    return {"plan": load_plan.to_json(), "text": plan_text(load_plan), "disk": disk}
+
+
+async def _read_post(request: web.Request) -> dict[str, Any]:
+    """The JSON object of a POST from ComfyUI's own page or from a program. Raises BadInputError and HTTPForbidden."""
+    if is_foreign(request.headers):
+        raise web.HTTPForbidden(text=json.dumps({"error": "Only ComfyUI's own page may do this."}))
+    if request.content_type != "application/json":
+        raise BadInputError("The request must be JSON (Content-Type: application/json).")
+    if request.content_length is None or request.content_length > MAX_BODY_BYTES:
+        raise BadInputError("The request is too large, or does not say how large it is.")
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
+        raise BadInputError("The request is not valid JSON.") from error
+    if not isinstance(body, dict):
+        raise BadInputError("The request must be a JSON object.")
+    return body
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """True for a request that a browser sent for another site's page. Programs send neither header."""
+    if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return True
+    origin = headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+
+
+def _refuse(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)
