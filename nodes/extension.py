@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .load_part import LoadPart
-from .load_qwen_image import LoadQwenImage
+from .load_qwen_image import NODE_ID, LoadQwenImage
 
 
 class QwenImageLoaderExtension(ComfyExtension):
-    """One node for users, one hidden part of it."""
+    """The pack: one node, its routes, and letting go of models when another workflow is queued."""
+
+    async def on_load(self) -> None:
+        from ..runtime.events import watch_queued_graphs
+        from ..runtime.load import held_parts
+
+        watch_queued_graphs(lambda graph: held_parts.forget_nodes_outside(graph, NODE_ID))
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadQwenImage, LoadPart]
+        return [LoadQwenImage]

@@ -11,7 +11,7 @@ from ..planner.plan import find_request_error
 from ..planner.releases import RELEASES
 from ..planner.request import AUTO, MODULATION_CHOICES, PRECISIONS, RECIPES, TEXT_ENCODER_DEVICES
 from ..runtime.events import executing_node_id, send_plan
-from ..runtime.expansion import expand_plan
+from ..runtime.load import load_plan
 from ..runtime.planning import DEFAULT_INPUTS, plan_fingerprint, plan_for, request_from_inputs
 from .host_fields import known_fields
 
@@ -48,7 +48,6 @@ class LoadQwenImage(io.ComfyNode):
                 io.AnyType.Output("scheduler", tooltip="Connect to the sampler's scheduler."),
                 io.String.Output("plan", tooltip="What was chosen and why, as text."),
             ],
-            enable_expand=True,
             **known_fields(io.Schema, search_aliases=SEARCH_ALIASES),
         )
 
@@ -71,7 +70,7 @@ class LoadQwenImage(io.ComfyNode):
         request, node_id = request_from_inputs(inputs), executing_node_id()
         plan = plan_for(request)
         if plan.missing and request.download_missing and not plan.error:
-            from ..runtime.download import fetch_missing
+            from ..runtime.download_node import fetch_missing
 
             await fetch_missing(plan, node_id=node_id)
             plan = plan_for(request)
@@ -80,9 +79,9 @@ class LoadQwenImage(io.ComfyNode):
             raise ValueError(plan.error)
         if plan.missing or plan.settings is None:
             raise FileNotFoundError(missing_text(plan))
-        parts, s = expand_plan(plan, node_id), plan.settings
-        outputs = (parts.model, parts.clip, parts.vae, s.steps, s.cfg, s.sampler_name, s.scheduler, plan_text(plan))
-        return io.NodeOutput(*outputs, expand=parts.graph)
+        parts, s = load_plan(plan, node_id), plan.settings
+        settings = (s.steps, s.cfg, s.sampler_name, s.scheduler)
+        return io.NodeOutput(parts.model, parts.clip, parts.vae, *settings, plan_text(plan))
 
 
 def _main_inputs() -> list[io.Input]:

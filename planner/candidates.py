@@ -202,12 +202,11 @@ def _find_memory_refusal(candidate: Candidate, hardware: Hardware) -> str:
     """Why the weights cannot be held at all; "" where they can (dynamic VRAM reads from disk what does not fit)."""
     size = candidate.weights.weight_bytes
     weight_format = candidate.diffusion_model.identity.weight_format
+    total = gib(hardware.ram_total_bytes)
+    holds = size + HOST_RAM_BYTES <= hardware.ram_total_bytes
     if hardware.one_memory:
-        if candidate.sample.streamed_bytes:
-            return f"{weight_format} ({gib(size)}) does not fit into {gib(hardware.ram_total_bytes)} of memory"
-        return ""
+        return "" if holds else f"{weight_format} ({gib(size)}) does not fit into {total} of memory"
     must_hold = candidate.sample.streamed_bytes > 0 and not hardware.dynamic_vram
-    if must_hold and size + HOST_RAM_BYTES > hardware.ram_total_bytes:
-        total = gib(hardware.ram_total_bytes)
+    if must_hold and not holds:
         return f"{weight_format} ({gib(size)}) must stay in RAM on this ComfyUI, and the machine has {total}"
     return ""

@@ -75,7 +75,7 @@ def sample_stage(
     """Memory while sampling; `streamed_bytes` are moved on every step."""
     table = TABLE_VALUES_PER_STEP * (2 if hardware.supports_bf16 else 4) * steps if has_table else 0
     working = activation_bytes + table
-    if is_resident(weights, working, usable_bytes):
+    if hardware.one_memory or is_resident(weights, working, usable_bytes):
         resident, buffers = weights.weight_bytes, 0
         note = "all weights stay on the device"
     else:

@@ -122,7 +122,8 @@ def _assemble(
         decode_stage(vae.weights, release.width, release.height, usable, hardware),
     )
     ram_needed = ram_needed_bytes(best.weights, text_encoder.weights, best.sample, hardware)
-    rereads = ram_needed > hardware.ram_total_bytes and bool(best.sample.streamed_bytes)
+    uses_ram = best.sample.streamed_bytes > 0 or hardware.one_memory
+    rereads = uses_ram and ram_needed > hardware.ram_total_bytes
     parts = [(ROLE_DIFFUSION_MODEL, best.diffusion_model), (ROLE_TEXT_ENCODER, text_encoder), (ROLE_VAE, vae)]
     if best.lora:
         parts.append((ROLE_LORA, best.lora))

@@ -1,6 +1,9 @@
-"""What the server tells the editor while the node runs: which node, and the plan it carries out."""
+"""What the pack hears from ComfyUI's server and tells the editor through it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
@@ -16,6 +19,23 @@ def executing_node_id() -> str:
     """The execution id of the node that runs now ("12", or "5:12" inside a subgraph); "" outside of a run."""
     context = get_executing_context()
     return context.node_id if context is not None else ""
+
+
+def server_is_idle() -> bool:
+    """True if no prompt runs or waits."""
+    return bool(PromptServer.instance.prompt_queue.get_tasks_remaining() == 0)
+
+
+def watch_queued_graphs(on_graph: Callable[[Mapping[str, Any]], None]) -> None:
+    """Call `on_graph` with the API-format graph of every prompt that is queued from now on."""
+
+    def on_prompt(body: dict[str, Any]) -> dict[str, Any]:
+        graph = body.get("prompt")
+        if isinstance(graph, Mapping):
+            on_graph(graph)
+        return body
+
+    PromptServer.instance.add_on_prompt_handler(on_prompt)
 
 
 def send_plan(plan: LoadPlan, node_id: str) -> None:

@@ -1,60 +1,114 @@
-"""Loads one part of a plan through ComfyUI's own functions: diffusion model, text encoder, VAE, LoRA."""
+"""Carries a plan out: loads diffusion model, LoRA, text encoder and VAE through ComfyUI's own functions."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import comfy.sd
 import comfy.utils
 import folder_paths
 import torch
+from comfy_extras.nodes_cfg import CFGNorm
+from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 
-from ..planner.catalog_file import FOLDERS
-from ..planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
+from ..planner.load_plan import (
+    ROLE_DIFFUSION_MODEL,
+    ROLE_LORA,
+    ROLE_TEXT_ENCODER,
+    ROLE_VAE,
+    LoadPlan,
+    PlannedFile,
+    SamplerSettings,
+)
 from . import modulation
+from .events import server_is_idle
+from .held_parts import HeldParts
 from .log import log
-from .model_files import full_path
+from .model_files import file_stamp, full_path
 from .own_folder import own_folder
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
+
+held_parts = HeldParts()
 
 
 class LoadError(ValueError):
     """A file could not be loaded; the message names it, the reason and the next step."""
 
 
-def load_diffusion_model(listed_name: str, *, modulation_table: bool) -> ModelPatcher:
-    """The MODEL of a file, with its modulation layers replaced by a table if asked for and possible."""
-    path = full_path(FOLDERS[ROLE_DIFFUSION_MODEL], listed_name)
+@dataclass(frozen=True)
+class LoadedParts:
+    """What the graph gets: MODEL with LoRA and shift applied, CLIP and VAE."""
+
+    model: ModelPatcher
+    clip: comfy.sd.CLIP
+    vae: comfy.sd.VAE
+
+
+def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
+    """Load every part of a plan whose files are all on disk and whose `settings` are set.
+
+    Parts that the node `node_id` or another one holds already are used again. Raises LoadError, and what ComfyUI
+    raises for a file that it cannot read.
+    """
+    if plan.settings is None:
+        raise ValueError("a plan with an error cannot be carried out")
+    on_cpu = plan.request.text_encoder_device == "cpu"
+    model_file, lora_file = plan.get_file(ROLE_DIFFUSION_MODEL), plan.find_file(ROLE_LORA)
+    text_file, vae_file = plan.get_file(ROLE_TEXT_ENCODER), plan.get_file(ROLE_VAE)
+    model_key = (*_stamp(model_file), plan.modulation_table)
+    lora_key = (model_key, _stamp(lora_file), plan.settings.lora_strength) if lora_file else None
+    text_key, vae_key = (*_stamp(text_file), on_cpu), _stamp(vae_file)
+    held_parts.keep_for(node_id, [key for key in (model_key, lora_key, text_key, vae_key) if key])
+
+    model = held_parts.get_or_load(model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table))
+    if lora_file and lora_key:
+        base, strength = model, plan.settings.lora_strength or 1.0
+        model = held_parts.get_or_load(lora_key, lambda: _apply_lora(base, lora_file, strength))
+    clip = held_parts.get_or_load(text_key, lambda: _load_text_encoder(text_file, on_cpu))
+    vae = held_parts.get_or_load(vae_key, lambda: _load_vae(vae_file))
+    model = _apply_settings(model, plan.settings)
+    held_parts.let_go_with(model, node_id, server_is_idle)
+    return LoadedParts(model, clip, vae)
+
+
+def _stamp(file: PlannedFile) -> tuple[str, str, str]:
+    """Role, listed name and stamp of a file. Raises LoadError if it is not the one that was planned any more."""
+    if os.path.getsize(full_path(file.folder, file.listed_name)) != file.size_bytes:
+        where = f"models/{file.folder}/{file.listed_name}"
+        raise LoadError(f"{where} was replaced while it was about to be loaded. Run again.")
+    return file.role, file.listed_name, file_stamp(file.folder, file.listed_name)
+
+
+def _load_diffusion_model(file: PlannedFile, modulation_table: bool) -> ModelPatcher:
+    path = full_path(file.folder, file.listed_name)
     model = comfy.sd.load_diffusion_model(path)
-    if not modulation_table:
-        return model
-    reason = modulation.find_unsupported(model)
+    reason = modulation.find_unsupported(model) if modulation_table else None
     if reason:
-        log.warning("The modulation table is not used for %s: %s", listed_name, reason)
-        return model
-    return modulation.apply_modulation_table(model, path, own_folder("modulation"))
+        log.warning("The modulation table is not used for %s: %s", file.listed_name, reason)
+    elif modulation_table:
+        model = modulation.apply_modulation_table(model, path, own_folder("modulation"))
+    return model
 
 
-def load_text_encoder(listed_name: str, *, on_cpu: bool) -> comfy.sd.CLIP:
-    """The CLIP of a file; `on_cpu` keeps and runs it on the processor."""
-    path = full_path(FOLDERS[ROLE_TEXT_ENCODER], listed_name)
-    options = {}
+def _load_text_encoder(file: PlannedFile, on_cpu: bool) -> comfy.sd.CLIP:
+    options: dict[str, Any] = {}
     if on_cpu:
         options["load_device"] = options["offload_device"] = torch.device("cpu")
     return comfy.sd.load_clip(
-        ckpt_paths=[path],
+        ckpt_paths=[full_path(file.folder, file.listed_name)],
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         clip_type=comfy.sd.CLIPType.QWEN_IMAGE,
         model_options=options,
     )
 
 
-def load_vae(listed_name: str) -> comfy.sd.VAE:
-    """The VAE of a file. Raises what ComfyUI raises for a VAE it does not know."""
-    path = full_path(FOLDERS[ROLE_VAE], listed_name)
+def _load_vae(file: PlannedFile) -> comfy.sd.VAE:
+    path = full_path(file.folder, file.listed_name)
     weights, metadata = comfy.utils.load_torch_file(path, return_metadata=True)
     vae = comfy.sd.VAE(sd=weights, metadata=metadata)
     vae.throw_exception_if_invalid()
@@ -63,20 +117,27 @@ def load_vae(listed_name: str) -> comfy.sd.VAE:
     return vae
 
 
-def apply_lora(model: ModelPatcher, listed_name: str, strength: float) -> ModelPatcher:
-    """A clone of the model with the LoRA on it. Raises LoadError if none of its keys belong to the model."""
-    path = full_path(FOLDERS[ROLE_LORA], listed_name)
+def _apply_lora(model: ModelPatcher, file: PlannedFile, strength: float) -> ModelPatcher:
+    """A clone of the model with the LoRA on it. Raises LoadError if none of its tensors belong to the model."""
+    path = full_path(file.folder, file.listed_name)
     weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     extra = {}
     if "lora_metadata" in inspect.signature(comfy.sd.load_lora_for_models).parameters:
         extra["lora_metadata"] = metadata
-    before = len(model.patches)
     patched, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0, **extra)
-    added = len(patched.patches) - before
+    added = len(patched.patches) - len(model.patches)
     if added == 0:
         raise LoadError(
-            f"None of the {len(weights)} tensors of {listed_name} (models/loras) belong to this model, so it would do "
-            f"nothing. Set lora_file back to 'auto', or choose a LoRA made for this release of Qwen-Image."
+            f"None of the {len(weights)} tensors of models/{file.folder}/{file.listed_name} belong to this model, so "
+            f"it would do nothing. Set lora_file back to 'auto', or choose a LoRA made for this release of Qwen-Image."
         )
-    log.info("%s: %d layers patched", listed_name, added)
+    log.info("%s: %d layers patched", file.listed_name, added)
     return patched
+
+
+def _apply_settings(model: ModelPatcher, settings: SamplerSettings) -> ModelPatcher:
+    """Shift, and CFGNorm where the release wants it, by the nodes that the official templates use for it."""
+    (model,) = ModelSamplingAuraFlow().patch_aura(model, settings.shift)
+    if settings.cfg_norm:
+        model = CFGNorm.execute(model, settings.cfg_norm).result[0]
+    return model
