@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from comfyui_host import REPOSITORY
+from comfyui_host import PACK_FOLDER, REPOSITORY
 from comfyui_server import ComfyServer
 from stock_graphs import LOADER
 from workflow_graphs import convert, nodes_of, reduced
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 EXAMPLES = sorted((REPOSITORY / "example_workflows").glob("*.json"))
 
@@ -39,5 +42,14 @@ def test_its_loaders_run_with_the_values_that_it_shows(object_info: dict[str, An
         assert [graph[node]["inputs"][name] for name in widgets] == values[: len(widgets)]
 
 
-def test_there_are_example_workflows() -> None:
-    assert EXAMPLES
+def test_the_template_browser_lists_them_under_the_pack(comfy_server: ComfyServer) -> None:
+    listed = comfy_server.get_json("/workflow_templates")[PACK_FOLDER]
+    assert sorted(listed) == [path.stem for path in EXAMPLES]
+    assert listed
+
+
+@pytest.mark.parametrize("workflow", EXAMPLES, ids=by_name)
+def test_its_link_opens_it_in_the_editor(page: Page, comfy_server: ComfyServer, workflow: Path) -> None:
+    """The link that the demo opens; the editor refuses names with spaces in it."""
+    page.goto(f"{comfy_server.url}/?template={workflow.stem}&source={PACK_FOLDER}")
+    page.wait_for_function("(type) => window.app?.graph?.nodes?.some((node) => node.type === type)", arg=LOADER)
