@@ -51,12 +51,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks of bench/ that need no GPU: each file bench_*.py, or those named after `--`."""
+    """Plan over 200 full-size files, timed. `-- FILE ARGUMENTS` runs another benchmark of bench/ with its arguments."""
     need_python(session)
-    session.install("-r", "requirements.txt")
-    names = session.posargs or sorted(path.name for path in (ROOT / "bench").glob("bench_*.py"))
-    for name in names:
-        session.run("python", f"bench/{name}")
+    name, *arguments = session.posargs or ["bench_plan.py"]
+    host = get_host(session, "bench/requirements.txt") if session.posargs else None
+    session.run("python", f"bench/{name}", *arguments, env=host_env(host))
 
 
 def need_python(session: nox.Session) -> None:
