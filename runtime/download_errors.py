@@ -141,6 +141,13 @@ def by_hand(row: CatalogFile) -> str:
     return f"fetch it by hand from {row.url} and put it into models/{row.folder}/."
 
 
+def wrong_size(row: CatalogFile) -> WrongSizeError:
+    return WrongSizeError(
+        f"{hub_host()} sent another number of bytes for {row.name} than it had announced, also after several tries. "
+        f"Try again later, or {by_hand(row)}"
+    )
+
+
 def cannot_write(row: CatalogFile) -> str:
     return (
         f"ComfyUI may not write there. Give the user that runs ComfyUI the right to write into models/{row.folder}, "
@@ -184,6 +191,8 @@ def _explain_connection(error: BaseException, row: CatalogFile) -> DownloadError
             f"The address of {host} was not found, so {row.name} cannot be fetched. Check the network connection and "
             f"the DNS server; a mirror can be named in HF_ENDPOINT. Or {by_hand(row)}"
         )
+    if "consistency check failed" in words:  # the library's own check of the length
+        return wrong_size(row)
     if "redirect" in words:
         return NotAHubError(f"{host} sends {row.name} round in circles (redirects). Try again, or {by_hand(row)}")
     if "certificate" in words or "ssl" in words:

@@ -134,4 +134,3 @@ def publish(partial: Path, final: Path) -> None:
         os.rename(partial, final)
         return
     partial.unlink()
-

@@ -19,11 +19,11 @@ from .download_errors import (
     DownloadError,
     HubLibraryError,
     NotAHubError,
-    WrongSizeError,
     by_hand,
     explain,
     hub_host,
     network_errors,
+    wrong_size,
 )
 from .download_reuse import SHA256_NAME
 from .download_sink import Overflow, Sink
@@ -91,7 +91,7 @@ def transfer(row: CatalogFile, remote: RemoteFile, sink: Sink, control: Control)
         headers = build_hf_headers(library_name=LIBRARY_NAME)
         http_get(url, sink, resume_size=sink.tell(), headers=headers)
         if sink.tell() != remote.size_bytes:
-            raise WrongSizeError(_wrong_size(row, remote, sink.tell()))
+            raise wrong_size(row)
 
     def receive_or_start_over() -> None:
         nonlocal from_start
@@ -101,7 +101,7 @@ def transfer(row: CatalogFile, remote: RemoteFile, sink: Sink, control: Control)
             if not _refuses_to_resume(error):
                 raise
             if from_start:
-                raise WrongSizeError(_wrong_size(row, remote, sink.tell())) from error
+                raise wrong_size(row) from error
             from_start = True
             receive_or_start_over()
 
@@ -112,13 +112,6 @@ def transfer(row: CatalogFile, remote: RemoteFile, sink: Sink, control: Control)
 def _refuses_to_resume(error: BaseException) -> bool:
     """A server that sends the whole file again after the part that is there, or refuses the range (416)."""
     return isinstance(error, Overflow) or getattr(getattr(error, "response", None), "status_code", 0) == 416
-
-
-def _wrong_size(row: CatalogFile, remote: RemoteFile, received: int) -> str:
-    return (
-        f"{hub_host()} announced {remote.size_bytes:,} bytes for {row.name} and sent another "
-        f"number ({received:,} arrived). Try again later, or {by_hand(row)}"
-    )
 
 
 def _patiently(row: CatalogFile, control: Control, action: Callable[[], Result], position: Callable[[], int]) -> Result:
@@ -178,5 +171,3 @@ class SilentBar:
 
     def close(self) -> None:
         """Nothing to close."""
-
-
