@@ -54,7 +54,7 @@ def bench(session: nox.Session) -> None:
     """Plan over 200 full-size files, timed. `-- FILE ARGUMENTS` runs another benchmark of bench/ with its arguments."""
     need_python(session)
     name, *arguments = session.posargs or ["bench_plan.py"]
-    host = get_host(session, "bench/requirements.txt") if session.posargs else None
+    host = get_host(session, "bench/requirements.txt")
     session.run("python", f"bench/{name}", *arguments, env=host_env(host))
 
 
