@@ -1,8 +1,8 @@
 """Write tiny Qwen-Image model files. usage: make_tiny_models.py COMFYUI_DIR < rows.json (see tiny_models.py)
 
 Keys and shapes come from the host's own classes, built with one block on the meta device; a row may ask for more by
-"blocks" and "vision_blocks" (the benchmark makes full-size files). Values are slices of one
-random pool, so writing is as fast as the disk, and the same row always gives the same bytes.
+"blocks" and "vision_blocks" (the benchmark makes full-size files). Values are slices of one random pool, so writing is
+as fast as the disk, and the same row always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -109,11 +109,12 @@ def lora(row: dict[str, Any]) -> Iterator[Tensor]:
     for side in ("img", "txt"):
         layers[f"{side}_mlp.net.0.proj"] = (4 * width, width)
         layers[f"{side}_mlp.net.2"] = (width, 4 * width)
-    for layer, (out_width, in_width) in layers.items():
-        key = f"transformer_blocks.0.{layer}"
-        yield key + ".lora_down.weight", (LORA_RANK, in_width), dtype, 0.5 / in_width**0.5, 0.0
-        yield key + ".lora_up.weight", (out_width, LORA_RANK), dtype, 0.01, 0.0
-        yield key + ".alpha", (), dtype, 0.0, float(LORA_RANK)
+    for block in range(row.get("blocks", 1)):
+        for layer, (out_width, in_width) in layers.items():
+            key = f"transformer_blocks.{block}.{layer}"
+            yield key + ".lora_down.weight", (LORA_RANK, in_width), dtype, 0.5 / in_width**0.5, 0.0
+            yield key + ".lora_up.weight", (out_width, LORA_RANK), dtype, 0.01, 0.0
+            yield key + ".alpha", (), dtype, 0.0, float(LORA_RANK)
 
 
 def write(path: Path, tensors: list[Tensor], seed: int) -> None:

@@ -28,10 +28,12 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def stock_template(object_info: dict[str, Any], recipe: str, side: int = 128) -> Graph:
+def stock_template(
+    object_info: dict[str, Any], recipe: str, side: int = 128, prompt_characters: int | None = 40
+) -> Graph:
     """The installed template in API format, set to one of RECIPES as its own notes say.
 
-    Only its size is reduced, for the CPU: to `side` pixels square, and to the first words of its prompt.
+    Only its size is reduced, for the CPU: to `side` pixels square, and to the first words of its prompt (None: all).
     """
     graph = reduced(convert(Path(get_asset_path("image_qwen_image", "image_qwen_image.json")), object_info), side)
     inputs_of(graph, "PrimitiveBoolean")["value"] = recipe == "Lightning 8 steps"  # the template's own switch
@@ -42,7 +44,7 @@ def stock_template(object_info: dict[str, Any], recipe: str, side: int = 128) ->
                 if graph[node]["inputs"]["value"] == of_base:
                     graph[node]["inputs"]["value"] = of_distilled
     for encoder in nodes_of(graph, "CLIPTextEncode"):
-        graph[encoder]["inputs"]["text"] = graph[encoder]["inputs"]["text"][:40]
+        graph[encoder]["inputs"]["text"] = graph[encoder]["inputs"]["text"][:prompt_characters]
     return graph
 
 

@@ -1,0 +1,184 @@
+"""Load Qwen-Image against the official template under memory limits, on a real ComfyUI: `python bench/bench_memory.py`.
+
+With an NVIDIA GPU: full-size files with random weights, cells of VRAM x RAM, each with stock's graph and the loader's
+in turn. Limiting RAM and dropping the page cache need Linux and root. Without a GPU, or with --cpu: a small run with
+tiny models that shows that everything works; its times say nothing. See bench/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / folder) for folder in ("bench", "demo", "tests/comfyui")]
+
+from comfyui_host import Host, find_host, why_no_comfyui  # noqa: E402
+from sweep.cells import (  # noqa: E402
+    BASE,
+    KINDS,
+    LIGHTNING_8,
+    LOADER,
+    LOADER_OFF,
+    SIDES,
+    STOCK,
+    UNLIMITED,
+    Cell,
+    parse_cells,
+)
+from sweep.environment import describe, find_gpu, why_cell_is_impossible  # noqa: E402
+from sweep.full_size_models import FILES_OF_RECIPE, files_for, make_full_size_models  # noqa: E402
+from sweep.latent_check import check_latents  # noqa: E402
+from sweep.limits import LimitError, why_no_cache_drop  # noqa: E402
+from sweep.plot import draw  # noqa: E402
+from sweep.results import Results  # noqa: E402
+from sweep.session import Bench, Session, run_session  # noqa: E402
+from sweep.table import failure_list, prediction_table, result_table, run_line  # noqa: E402
+from sweep.targets import verdicts  # noqa: E402
+from tiny_models import SHORT_TEXT_ENCODER, ensure_tiny_models, place_models  # noqa: E402
+
+OUTPUT = ROOT / "bench-output"
+TINY_PIXELS = 64
+NO_GPU = "No NVIDIA GPU is used: a small run with tiny models; its times say nothing."
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    options = parse(words)
+    if options.redraw:
+        report(Results.read(options.redraw), options.output)
+        return 0
+    if options.comfyui:
+        os.environ["COMFYUI_PATH"] = str(options.comfyui.resolve())
+    host, reason = find_host(), why_no_comfyui()
+    if host is None or reason:
+        print(reason)
+        return 1
+    gpu = None if options.cpu else find_gpu(options.gpu)
+    print(", ".join(gpu.values()) if gpu else NO_GPU, flush=True)
+    bench = small_bench(host, options) if gpu is None else full_bench(host, options)
+    results = Results(describe(host, gpu, bench))
+    options.output.mkdir(parents=True, exist_ok=True)
+    sweep(bench, options, results)
+    if options.check_latents:
+        results.latent_checks.extend(check_latents(bench, recipe) for recipe in options.recipes)
+        results.write(options.output / "results.json")
+    report(results, options.output)
+    return 1 if not results.rows else 0
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--comfyui", type=Path, metavar="DIR", help="a ComfyUI folder; else the one that is found")
+    add("--cells", nargs="+", default=None, metavar="VRAMxRAM", help="8x32 8xfree freexfree all; default all")
+    add("--recipes", nargs="+", choices=list(FILES_OF_RECIPE), default=None, help="default: Lightning 8 steps and base")
+    add("--graphs", nargs="+", choices=list(SIDES), default=None, help="default: stock, loader, modulation off")
+    add("--runs", nargs="+", choices=KINDS, default=None, help="default: all")
+    add("--repeat", type=int, default=None, metavar="N", help="sessions of each graph in each cell; default 3")
+    add("--models", type=Path, default=OUTPUT / "models", metavar="DIR", help="where the full-size files are or go")
+    add("--output", type=Path, default=OUTPUT / "memory", metavar="DIR", help="where results.json and plot.png go")
+    add("--gpu", type=int, default=0, metavar="N", help="which GPU, as nvidia-smi counts; default 0")
+    add("--flags", nargs="+", default=[], metavar="FLAG", help="server flags, without dashes")
+    add("--check-latents", action="store_true", help="also compare latents with the modulation table on and off")
+    add("--cpu", action="store_true", help="the small run, also where there is a GPU")
+    add("--redraw", type=Path, metavar="JSON", help="only print and draw an earlier results.json")
+    options = parser.parse_args(words)
+    try:
+        options.cells = options.cells and parse_cells(options.cells)
+    except ValueError as error:
+        parser.error(str(error))
+    options.flags = tuple(f"--{flag.lstrip('-')}" if not flag[0].isdigit() else flag for flag in options.flags)
+    return options
+
+
+def small_bench(host: Host, options: argparse.Namespace) -> Bench:
+    """Tiny models, one cell, stock and loader once each, unless the command line says otherwise."""
+    defaults(options, cells=[UNLIMITED], recipes=[LIGHTNING_8], graphs=[STOCK, LOADER], repeat=1)
+    paths = ensure_tiny_models(host, files_for(options.recipes))
+
+    def place(base: Path) -> None:
+        place_models(paths, base / "models")
+        shutil.copytree(SHORT_TEXT_ENCODER, base / "custom_nodes" / SHORT_TEXT_ENCODER.name)
+
+    flags = ("--cpu", *options.flags)
+    return Bench(host, options.output.resolve(), place, None, flags, TINY_PIXELS, drop_cache=False)
+
+
+def full_bench(host: Host, options: argparse.Namespace) -> Bench:
+    """Full-size models, every cell, with the limits that this user may set."""
+    cells, graphs = parse_cells(["all"]), [STOCK, LOADER, LOADER_OFF]
+    defaults(options, cells=cells, recipes=[LIGHTNING_8, BASE], graphs=graphs, repeat=3)
+    make_full_size_models(host, options.models, options.recipes)
+
+    def place(base: Path) -> None:
+        (base / "models").symlink_to(options.models.resolve(), target_is_directory=True)
+
+    reason = why_no_cache_drop()
+    if reason:
+        print(f"Cold runs start with a warm page cache: {reason}.", flush=True)
+    return Bench(host, options.output.resolve(), place, options.gpu, options.flags, drop_cache=not reason)
+
+
+def defaults(options: argparse.Namespace, **values: object) -> None:
+    """Fill in what the command line left open."""
+    for name, value in {"runs": list(KINDS), **values}.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+
+
+def sweep(bench: Bench, options: argparse.Namespace, results: Results) -> None:
+    """All sessions, stock and loader in turn; results.json is written after each, so an interruption loses little."""
+    for session in sessions(options):
+        name = session.cell.name
+        if name in results.skipped:
+            continue
+        reason = why_cell_is_impossible(session.cell, bench.gpu)
+        if not reason:
+            try:
+                for row in run_session(bench, session):
+                    results.rows.append(row)
+                    print(run_line(row), flush=True)
+            except LimitError as error:
+                reason = str(error)
+        if reason:
+            results.skipped[name] = reason
+            print(f"skipped {name}: {reason}", flush=True)
+        results.write(options.output / "results.json")
+
+
+def sessions(options: argparse.Namespace) -> list[Session]:
+    """Cell by cell; within one, the graphs take turns. Stock without limits, the resident reference, comes first."""
+    graphs_of: dict[Cell, list[str]] = {UNLIMITED: [STOCK], **dict.fromkeys(options.cells, options.graphs)}
+    return [
+        Session(cell, recipe, graph, repeat, options.runs)
+        for cell, graphs in graphs_of.items()
+        for recipe in options.recipes
+        for repeat in range(options.repeat)
+        for graph in graphs
+    ]
+
+
+def report(results: Results, output: Path) -> None:
+    """Tables and verdicts to the screen, the plot beside the JSON."""
+    print(f"\nMedians (s: seconds; VRAM, RAM, disk in GiB)\n{result_table(results)}")
+    print(f"\nPeak VRAM, predicted and measured (GiB)\n{prediction_table(results.rows)}")
+    for check in results.latent_checks:
+        verdict = {True: "identical", False: "DIFFERENT", None: f"not compared: {check['error']}"}[check["identical"]]
+        print(f"\nLatents with the modulation table on and off, {check['recipe']}: {verdict}")
+    print(f"\n{failure_list(results)}")
+    if results.environment["gpu"]:
+        print("\nTargets\n" + "\n".join(map(str, verdicts(results))))
+    try:
+        draw(results, output / "plot.png")
+    except (ImportError, ValueError) as error:
+        print(f"No plot: {error}. (bench/requirements.txt lists what drawing needs.)")
+        return
+    print(f"\n{output / 'results.json'}\n{output / 'plot.png'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

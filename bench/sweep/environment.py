@@ -1,0 +1,81 @@
+"""The machine that was measured, and which cells it can show."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from comfyui_host import REPOSITORY, Host
+
+from .cells import GIB, Cell
+from .limits import why_no_ram_limit
+
+if TYPE_CHECKING:
+    from .session import Bench
+
+GPU_FIELDS = ("name", "memory.total", "driver_version", "pcie.link.gen.max", "pcie.link.width.max")
+
+
+def find_gpu(gpu: int) -> dict[str, str] | None:
+    """nvidia-smi's words about a GPU, or None without one."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    query = ["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader,nounits", "-i", str(gpu)]
+    done = subprocess.run(query, capture_output=True, text=True)
+    values = [value.strip() for value in done.stdout.strip().split(",")]
+    if done.returncode or len(values) != len(GPU_FIELDS):
+        return None
+    return dict(zip(GPU_FIELDS, values, strict=True))
+
+
+def describe(host: Host, gpu: dict[str, str] | None, bench: Bench) -> dict[str, Any]:
+    """What a reader of the results has to know about where they come from."""
+    packages = ("torch", "comfy-kitchen", "comfy-aimdo")
+    versions = {name: _version(name) for name in packages}
+    revision = ["git", "describe", "--always", "--dirty"]
+    pack = subprocess.run(revision, cwd=REPOSITORY, capture_output=True, text=True).stdout.strip()
+    return {
+        "device": gpu["name"] if gpu else "CPU (tiny models)",
+        "gpu": gpu,
+        "comfyui": host.version,
+        "pack": pack,
+        "packages": versions,
+        "system": platform.platform(),
+        "processors": psutil.cpu_count(),
+        "ram_gib": round(psutil.virtual_memory().total / GIB, 1),
+        "flags": list(bench.flags),
+        "pixels": bench.pixels,
+        "page_cache_dropped": bench.drop_cache,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def why_cell_is_impossible(cell: Cell, gpu: int | None) -> str:
+    """The reason why a cell's limits cannot be shown on this machine, or ""."""
+    if cell.ram_gib is not None:
+        reason = why_no_ram_limit()
+        if reason:
+            return reason
+        have = psutil.virtual_memory().available / GIB
+        if cell.ram_gib > have:
+            return f"this machine has {have:.0f} GiB of free RAM"
+    if cell.vram_gib is not None:
+        found = find_gpu(gpu) if gpu is not None else None
+        if found is None:
+            return "limiting VRAM needs an NVIDIA GPU"
+        total = float(found["memory.total"]) / 1024
+        if cell.vram_gib >= total:
+            return f"the GPU has {total:.1f} GiB; the cell without a VRAM limit shows it"
+    return ""

@@ -1,0 +1,61 @@
+"""The graph of each run: the official template as it is, or with Load Qwen-Image, for a recipe, seed and prompt."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from stock_graphs import stock_template, with_loader
+from workflow_graphs import Graph, nodes_of, without_unused
+
+from .cells import LIGHTNING_4, LIGHTNING_8, NEW_PROMPT, NEW_SEED, SIDES, Cell
+
+FP8_LIGHTNING = "Qwen-Image-fp8-e4m3fn-Lightning-4steps-V1.0-fp32.safetensors"
+FIRST_SEED = 42
+SIDE_PIXELS = 1328  # the template's size
+
+
+def graph_for(
+    object_info: Mapping[str, Any], side: str, recipe: str, kind: str, cell: Cell, pixels: int = SIDE_PIXELS
+) -> Graph:
+    """The graph of one run; the same run of every side has the same seed and prompt."""
+    graph = stock_graph(dict(object_info), recipe, pixels)
+    modulation = SIDES[side]
+    if modulation is not None:
+        graph = with_loader(
+            graph,
+            recipe=recipe,
+            precision="fp8_e4m3fn",
+            modulation=modulation,
+            vram_limit_gib=cell.vram_gib or 0.0,  # the card itself still reports its whole memory to the plan
+        )
+    for sampler in nodes_of(graph, "KSampler"):
+        graph[sampler]["inputs"]["seed"] = FIRST_SEED + (kind == NEW_SEED)
+    for encoder in nodes_of(graph, "CLIPTextEncode"):
+        text = graph[encoder]["inputs"]["text"]
+        if text and kind == NEW_PROMPT:
+            graph[encoder]["inputs"]["text"] = f"{text}, at night in the rain"
+    return graph
+
+
+def stock_graph(object_info: dict[str, Any], recipe: str, pixels: int) -> Graph:
+    """The template for a recipe; Lightning 4 steps is its Lightning set-up with the LoRA made for the fp8 model."""
+    whole_prompt = {"prompt_characters": None} if pixels == SIDE_PIXELS else {}
+    template = LIGHTNING_8 if recipe == LIGHTNING_4 else recipe
+    graph = stock_template(object_info, template, pixels, **whole_prompt)
+    if recipe == LIGHTNING_4:
+        for node in nodes_of(graph, "LoraLoaderModelOnly"):
+            graph[node]["inputs"]["lora_name"] = FP8_LIGHTNING
+        for node in nodes_of(graph, "PrimitiveInt"):
+            if graph[node]["inputs"]["value"] == 8:
+                graph[node]["inputs"]["value"] = 4
+    return graph
+
+
+def latents_of(graph: Graph) -> Graph:
+    """The same graph saving the sampler's latent instead of an image."""
+    (sampler,) = nodes_of(graph, "KSampler")
+    changed = copy.deepcopy(graph)
+    changed["latent"] = {"class_type": "SaveLatent", "inputs": {"samples": [sampler, 0], "filename_prefix": "latent"}}
+    return without_unused(changed, ("SaveLatent",))

@@ -1,0 +1,206 @@
+"""One session: a fresh server under a cell's limits, one graph, its runs one after the other, a Row for each."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import websocket
+from comfyui_client import RunResult, ServerFailed
+from comfyui_host import Host
+from PIL import Image
+from workflow_graphs import Graph
+
+from .cells import COLD, GIB, RESTART, STOCK, Cell
+from .graphs import SIDE_PIXELS, graph_for
+from .limited_server import LimitedServer, prepare_base
+from .limits import ControlGroup, HeldVram, drop_page_cache, gpu_variables, write_site_hook
+from .meters import GpuMeter, Meters
+from .results import OK, Row
+
+DIED = "died"
+TIMEOUT = "timeout"
+NOT_RUN = "not run"
+# tqdm closes a bar with the mean over all steps: "100%|####| 8/8 [00:12<00:00,  1.55s/it]".
+STEP_BAR = re.compile(r"(\d+)/(\d+) \[[0-9:]+<[^,\]]*,\s*([0-9.]+)(s/it|it/s)")
+VAE_RETRY = "Ran out of memory when regular VAE decoding"  # ComfyUI's own log line, comfy/sd.py
+RUN_SECONDS = 3000.0
+
+Pixels = np.ndarray[Any, Any]
+
+
+@dataclass
+class Bench:
+    """What all sessions share. `gpu` is None on the CPU; `images` are stock's, to compare the others with."""
+
+    host: Host
+    folder: Path
+    place_models: Callable[[Path], None]
+    gpu: int | None
+    flags: tuple[str, ...] = ()
+    pixels: int = SIDE_PIXELS
+    drop_cache: bool = True
+    images: dict[tuple[str, str, str, int], Pixels] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Session:
+    """Which graph under which limits, and which runs."""
+
+    cell: Cell
+    recipe: str
+    side: str
+    repeat: int
+    kinds: Sequence[str]
+
+    def row(self, kind: str, **values: Any) -> Row:
+        limits = {"cell": self.cell.name, "vram_gib": self.cell.vram_gib, "ram_gib": self.cell.ram_gib}
+        return Row(**limits, recipe=self.recipe, side=self.side, kind=kind, repeat=self.repeat, **values)
+
+
+def run_session(bench: Bench, session: Session) -> Iterator[Row]:
+    """The rows of a session as they are measured. Raises LimitError where the cell's limits cannot be set."""
+    base = bench.folder / "server"
+    prepare_base(base, session.side, bench.place_models)
+    cold = [kind for kind in session.kinds if kind != RESTART]
+    with contextlib.ExitStack() as stack:
+        if session.cell.vram_gib is not None and bench.gpu is not None:
+            stack.enter_context(HeldVram(session.cell.vram_gib, bench.gpu))
+        gpu = GpuMeter(bench.gpu) if bench.gpu is not None else None
+        if gpu:
+            stack.callback(gpu.close)
+        yield from _serve(bench, session, base, gpu, cold)
+        # The second start finds what the first left on disk; stock leaves nothing.
+        if RESTART in session.kinds and session.side != STOCK:
+            yield from _serve(bench, session, base, gpu, [RESTART])
+
+
+def _serve(bench: Bench, session: Session, base: Path, gpu: GpuMeter | None, kinds: Sequence[str]) -> Iterator[Row]:
+    """One server start and `kinds`, the first of them from a dropped page cache."""
+    if bench.drop_cache:
+        drop_page_cache()
+    with contextlib.ExitStack() as stack:
+        environment = gpu_variables(bench.gpu) if bench.gpu is not None else {}
+        group = None
+        if session.cell.ram_gib is not None:
+            limit = int(session.cell.ram_gib * GIB)
+            group = stack.enter_context(ControlGroup(limit))
+            environment |= write_site_hook(base / "site", limit, group.path)
+        server = LimitedServer(bench.host, base, bench.flags, environment, group)
+        began = time.monotonic()
+        try:
+            stack.enter_context(server)
+        except ServerFailed as error:
+            yield from (session.row(kind, status=DIED, error=str(error)[-600:]) for kind in kinds)
+            return
+        start_seconds = time.monotonic() - began
+        object_info = server.object_info()
+        meters = stack.enter_context(Meters(server.pid, group, gpu))
+        for number, kind in enumerate(kinds):
+            graph = graph_for(object_info, session.side, session.recipe, kind, session.cell, bench.pixels)
+            row = _measure(bench, session, server, meters, kind, graph, start_seconds if number == 0 else None)
+            yield row
+            if row.status in (DIED, TIMEOUT):
+                rest = kinds[number + 1 :]
+                yield from (session.row(later, status=NOT_RUN, error=f"after '{row.error}'") for later in rest)
+                return
+
+
+def _measure(
+    bench: Bench,
+    session: Session,
+    server: LimitedServer,
+    meters: Meters,
+    kind: str,
+    graph: Graph,
+    start_seconds: float | None,
+) -> Row:
+    log_before = len(server.log_text())
+    meters.begin()
+    began = time.monotonic()
+    status, error, result = _run(server, graph)
+    seconds = time.monotonic() - began
+    usage = meters.end()
+    log = server.log_text()[log_before:]
+    steps, step_seconds = read_step_bar(log)
+    image, difference = "", None
+    if result is not None and status == OK:
+        image, difference = _compare(bench, session, kind, server.images(result))
+    plan = find_plan(result)
+    return session.row(
+        kind,
+        status=status,
+        error=error[-600:],
+        seconds=seconds,
+        seconds_per_step=step_seconds,
+        steps=steps,
+        server_start_seconds=start_seconds,
+        vae_retries=log.count(VAE_RETRY),
+        predicted_peak_vram_bytes=predicted_peak_bytes(plan) if plan else None,
+        modulation_table=plan["modulation_table"] if plan else None,
+        image=image,
+        difference=difference,
+        **asdict(usage),
+    )
+
+
+def _run(server: LimitedServer, graph: Graph) -> tuple[str, str, RunResult | None]:
+    """(status, error, result). A server that dies or never ends is a finding, not the end of the benchmark."""
+    assert server.process is not None
+    try:
+        result = server.run(graph, timeout=RUN_SECONDS)
+    except (ServerFailed, OSError, websocket.WebSocketException) as error:
+        try:
+            code = server.process.wait(10)
+        except subprocess.TimeoutExpired:
+            return TIMEOUT, str(error), None
+        return DIED, f"the server ended with code {code}: {server.log_text()[-300:]}", None
+    return result.status, result.error, result
+
+
+def _compare(bench: Bench, session: Session, kind: str, images: Sequence[bytes]) -> tuple[str, int | None]:
+    """(a short hash of the pixels, the largest difference to stock's image of the same run, if that is known)."""
+    pixels = np.stack([np.asarray(Image.open(BytesIO(data)).convert("RGB")) for data in images])
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+    # a restart repeats the cold run with the same seed
+    key = (session.cell.name, session.recipe, COLD if kind == RESTART else kind, session.repeat)
+    if session.side == STOCK:
+        bench.images[key] = pixels
+    reference = bench.images.get(key)
+    if reference is None or reference.shape != pixels.shape:
+        return digest, None
+    return digest, int(np.abs(pixels.astype(int) - reference).max())
+
+
+def find_plan(result: RunResult | None) -> dict[str, Any] | None:
+    """The LoadPlan that the node sent while it ran; None for stock and where the node's result was cached."""
+    messages = result.messages if result else ()
+    for kind, data in messages:
+        if kind.startswith("qwen-image-loader.") and "stages" in data.get("plan", {}):
+            plan: dict[str, Any] = data["plan"]
+            return plan
+    return None
+
+
+def predicted_peak_bytes(plan: dict[str, Any]) -> int | None:
+    """The highest stage on the GPU; None where no stage uses one."""
+    return max((stage["peak_vram_bytes"] for stage in plan["stages"] if stage["device"] == "gpu"), default=None)
+
+
+def read_step_bar(log: str) -> tuple[int | None, float | None]:
+    """(steps, mean seconds a step) of the last finished sampler in a piece of the server's log."""
+    finished = [bar for bar in STEP_BAR.findall(log) if bar[0] == bar[1]]
+    if not finished:
+        return None, None
+    steps, _, number, unit = finished[-1]
+    rate = float(number)
+    return int(steps), (rate if unit == "s/it" else 1 / rate) if rate else None
