@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -61,7 +62,6 @@ def main(words: Sequence[str] | None = None) -> int:
     print(", ".join(gpu.values()) if gpu else NO_GPU, flush=True)
     bench = small_bench(host, options) if gpu is None else full_bench(host, options)
     results = Results(describe(host, gpu, bench))
-    options.output.mkdir(parents=True, exist_ok=True)
     sweep(bench, options, results)
     if options.check_latents:
         results.latent_checks.extend(check_latents(bench, recipe) for recipe in options.recipes)
@@ -82,7 +82,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--models", type=Path, default=OUTPUT / "models", metavar="DIR", help="where the full-size files are or go")
     add("--output", type=Path, default=OUTPUT / "memory", metavar="DIR", help="where results.json and plot.png go")
     add("--gpu", type=int, default=0, metavar="N", help="which GPU, as nvidia-smi counts; default 0")
-    add("--flags", nargs="+", default=[], metavar="FLAG", help="server flags, without dashes")
+    add("--flags", default="", help='further server flags in one word: --flags="--disable-pinned-memory"')
     add("--check-latents", action="store_true", help="also compare latents with the modulation table on and off")
     add("--cpu", action="store_true", help="the small run, also where there is a GPU")
     add("--redraw", type=Path, metavar="JSON", help="only print and draw an earlier results.json")
@@ -91,7 +91,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         options.cells = options.cells and parse_cells(options.cells)
     except ValueError as error:
         parser.error(str(error))
-    options.flags = tuple(f"--{flag.lstrip('-')}" if not flag[0].isdigit() else flag for flag in options.flags)
+    options.flags = tuple(shlex.split(options.flags))
     return options
 
 
@@ -172,12 +172,13 @@ def report(results: Results, output: Path) -> None:
     print(f"\n{failure_list(results)}")
     if results.environment["gpu"]:
         print("\nTargets\n" + "\n".join(map(str, verdicts(results))))
+    output.mkdir(parents=True, exist_ok=True)
     try:
         draw(results, output / "plot.png")
     except (ImportError, ValueError) as error:
         print(f"No plot: {error}. (bench/requirements.txt lists what drawing needs.)")
         return
-    print(f"\n{output / 'results.json'}\n{output / 'plot.png'}")
+    print(f"\nWritten to {output}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,18 @@ def write(path: Path, tensors: list[Tensor], seed: int) -> None:
             if deviation == 0.0:
                 file.write(as_bytes(torch.full((count,), mean), dtype))
                 continue
-            pool = memoryview(as_bytes(POOL * deviation, dtype))
+            pool = memoryview(pool_bytes(deviation, dtype))
             start = zlib.crc32(f"{seed} {key}".encode()) % POOL_LENGTH
             while count:
                 part = min(count, POOL_LENGTH - start)
                 file.write(pool[start * dtype.itemsize : (start + part) * dtype.itemsize])
                 count, start = count - part, 0
     partial.replace(path)
+
+
+@lru_cache(maxsize=16)
+def pool_bytes(deviation: float, dtype: torch.dtype) -> bytes:
+    return as_bytes(POOL * deviation, dtype)
 
 
 def as_bytes(values: torch.Tensor, dtype: torch.dtype) -> bytes:

@@ -32,7 +32,7 @@ def draw(results: Results, path: Path, recipe: str = LIGHTNING_8) -> None:
     resident = next((m for m in found if (m.cell, m.side, m.kind) == (UNLIMITED.name, STOCK, NEW_SEED)), None)
     if resident and resident.seconds_per_step:
         steps.axhline(resident.seconds_per_step, color="#5f6368", linewidth=0.8, linestyle="--")
-    steps.legend(loc="upper right", frameon=False)
+    steps.legend(loc="upper left", frameon=False, ncols=3, fontsize=8)
     device = results.environment.get("device", "")
     figure.suptitle(f"{device}, ComfyUI {results.environment.get('comfyui', '')}", fontsize=9)
     figure.savefig(path, dpi=150)
@@ -55,6 +55,9 @@ def _bars(
         colour = COLOURS.get(side) or next(further)
         bars = axes.bar([place for place, _ in known], [height for _, height in known], width, label=side, color=colour)
         axes.bar_label(bars, fmt="%.2f" if kind == NEW_SEED else "%.1f", fontsize=7)
-    axes.set_xticks(range(len(cells)), cells)
+    axes.set_xticks(
+        range(len(cells)), ["no limits" if cell == UNLIMITED.name else cell.replace("x", " x ") for cell in cells]
+    )
+    axes.margins(y=0.25)
     axes.set_ylabel("s")
     axes.spines[["top", "right"]].set_visible(False)

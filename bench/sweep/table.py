@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .cells import GIB, STOCK
+from .cells import GIB
 from .results import OK, Median, Results, Row, failures, medians
 
 HEADINGS = (
@@ -40,7 +40,7 @@ def run_line(row: Row) -> str:
         facts.append("VRAM {}, RAM {}, disk {} GiB".format(*amounts))
     else:
         facts.append(_first_line(row.error))
-    if row.difference is not None and row.side != STOCK:
+    if row.difference is not None:
         facts.append(f"image differs from stock by {row.difference}")
     return "; ".join(facts)
 
