@@ -107,10 +107,13 @@ class HubLibraryError(DownloadError):
 
 
 def network_errors() -> tuple[type[BaseException], ...]:
-    """What the hub library may raise for a transfer that failed, in every version from 0.34 to 2.x."""
+    """What the hub library may raise for a transfer that failed, in every version from 0.34 to 2.x.
+
+    RecursionError: 0.x follows redirects that lead in circles by calling itself.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
-    return (OSError, *HfHubHTTPError.__bases__)
+    return (OSError, RecursionError, *HfHubHTTPError.__bases__)
 
 
 def explain(error: BaseException, row: CatalogFile) -> DownloadError:
@@ -193,7 +196,7 @@ def _explain_connection(error: BaseException, row: CatalogFile) -> DownloadError
         )
     if "consistency check failed" in words:  # the library's own check of the length
         return wrong_size(row)
-    if "redirect" in words:
+    if "redirect" in words or isinstance(error, RecursionError):
         return NotAHubError(f"{host} sends {row.name} round in circles (redirects). Try again, or {by_hand(row)}")
     if "certificate" in words or "ssl" in words:
         return NoNetworkError(

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 from load_pack import load_pack
 
 load_pack()
-import huggingface_hub
-from qwen_image_loader.planner.catalog_file import CatalogFile
-from qwen_image_loader.runtime.download_control import Patience
-from qwen_image_loader.runtime.download_job import Job
+import huggingface_hub  # noqa: E402
+from qwen_image_loader.planner.catalog_file import CatalogFile  # noqa: E402
+from qwen_image_loader.runtime.download_control import Patience  # noqa: E402
+from qwen_image_loader.runtime.download_job import Job  # noqa: E402
 
 QUICK = (0.02, 0.1, 3, 6, 5.0)
 
