@@ -11,9 +11,13 @@ class QwenImageLoaderExtension(ComfyExtension):
     """The pack: one node, its routes, and letting go of models when another workflow is queued."""
 
     async def on_load(self) -> None:
+        from server import PromptServer
+
         from ..runtime.events import watch_queued_graphs
         from ..runtime.load import held_parts
+        from ..runtime.routes import add_routes
 
+        add_routes(PromptServer.instance)
         watch_queued_graphs(lambda graph: held_parts.forget_nodes_outside(graph, NODE_ID))
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
