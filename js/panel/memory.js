@@ -18,12 +18,13 @@ import { t } from "./strings.js";
  */
 export function showMemory(place, state) {
   const plan = state.answer?.plan;
-  const facts = plan && [plan.stages, plan.hardware, plan.ram_needed_bytes, plan.rereads_from_disk, state.measured];
+  const facts = plan && [plan.stages, plan.hardware, plan.ram_needed_bytes, plan.rereads_from_disk, plan.request, state.measured];
   show(place, facts, () => {
     if (!plan?.stages.length) return [];
     const { hardware, stages } = plan;
     const widest = Math.max(...stages.map((stage) => (isOnCard(stage, hardware) ? stage.streamed_bytes : 0)));
     const scale = hardware.vram_total_bytes + widest;
+    const limit = plan.request.vram_limit_bytes;
     const oneMemory = hardware.kind === "cpu" || hardware.kind === "mps";
     const sample = stages.find((stage) => stage.stage === "sample");
     const streamed = sample && isOnCard(sample, hardware) ? sample.streamed_bytes : 0;
@@ -39,6 +40,7 @@ export function showMemory(place, state) {
           t("freeNow", { size: gib(hardware.vram_free_bytes) }),
           " ",
           h("b", {}, `${gib(hardware.vram_total_bytes)} ${t(oneMemory ? "ram" : "vram")}`),
+          limit > 0 && ` ${t("limit", { size: gib(limit) })}`,
         ),
       ),
       h("div", { class: "qil-bars" }, ...stages.flatMap((stage) => stageRow(stage, hardware, scale, state.measured))),

@@ -119,8 +119,9 @@ function updateProgress(place, download) {
   const percent = total > 0 ? Math.min(100, (100 * done) / total) : 0;
   const pace = [t("doneOfTotal", { done: gib(done), total: gib(total) })];
   if (count > 1) pace.unshift(t("fileOfFiles", { index, count }));
-  if (download.bytes_per_second > 0) pace.push(speed(download.bytes_per_second));
-  if (download.seconds_left != null) pace.push(timeLeft(download.seconds_left));
+  if (download.note) pace.push(download.note);
+  else if (download.bytes_per_second > 0) pace.push(speed(download.bytes_per_second));
+  if (!download.note && download.seconds_left != null) pace.push(timeLeft(download.seconds_left));
   setText(place, ".qil-heading", file);
   setText(place, ".qil-pace", pace.join(" · "));
   const bar = /** @type {HTMLElement} */ (place.querySelector(".qil-progress"));

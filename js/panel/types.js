@@ -78,13 +78,14 @@
  * @property {string} file
  * @property {number} index 1 for the first file
  * @property {number} count
- * @property {number} done_bytes of the current file
- * @property {number} total_bytes of the current file
+ * @property {number} done_bytes of all files together
+ * @property {number} total_bytes of all files together
  * @property {number} bytes_per_second
  * @property {number | null} seconds_left
  * @property {{message: string} | null} error
  * @property {boolean} finished
  * @property {boolean} cancelled
+ * @property {string} note what happens instead of receiving bytes, or ""
  *
  * @typedef {{folder: string, free_bytes: number}} DiskSpace
  *

@@ -1,0 +1,190 @@
+"""The editor as a user sees it: one page with one graph, in one of the two renderers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from comfyui_server import ComfyServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page, Response
+
+NODE = "QIL_LoadQwenImage"
+PLAN_ROUTE = "**/qwen-image-loader/plan?*"
+ADVANCED = (
+    "diffusion_model_file",
+    "text_encoder_file",
+    "vae_file",
+    "lora_file",
+    "vram_limit_gib",
+    "text_encoder_device",
+    "modulation",
+)
+
+READY = f"""() => window.LiteGraph?.registered_node_types?.["{NODE}"]
+    && window.comfyAPI.app.app.extensionManager?.workflow?.activeWorkflow
+    && window.comfyAPI.app.app.canvas"""
+EMPTY = {"version": 0.4, "nodes": [], "links": [], "groups": [], "last_node_id": 0, "last_link_id": 0}
+
+# What ComfyUI's own editor says on its console: files of a new user that do not exist yet, and its deprecations.
+HOST_NOISE = (
+    "/user.css",
+    "/api/userdata",
+    "legacy queue/history menu",
+    "[MaskEditor]",
+    "graph accessed before initialization",
+)
+
+
+class Editor:
+    """One open editor. `renderer` is "canvas" or "nodes2". `problems` grows with every error and warning of the page."""
+
+    def __init__(self, page: Page, server: ComfyServer, renderer: str) -> None:
+        self.page = page
+        self.server = server
+        self.renderer = renderer
+        self.problems: list[str] = []
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        page.on("console", self._note)
+
+    def _note(self, message: Any) -> None:
+        line = f"{message.type}: {message.text} {message.location.get('url', '')}"
+        if message.type in ("error", "warning") and not any(noise in line for noise in HOST_NOISE):
+            self.problems.append(line)
+
+    def open(self) -> None:
+        """Load the page, choose the renderer, and wait until it can be used."""
+        self.page.goto(self.server.url)
+        self.page.wait_for_function(READY, timeout=60_000)
+        self.setting("Comfy.VueNodes.Enabled", self.renderer == "nodes2")
+
+    def setting(self, name: str, value: Any) -> None:
+        self.app("(app, [name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
+
+    def app(self, function: str, argument: Any = None) -> Any:
+        """Run `function(app, argument)` in the page."""
+        return self.page.evaluate(f"argument => ({function})(window.comfyAPI.app.app, argument)", argument)
+
+    def clear(self) -> None:
+        """An empty graph at 100 %."""
+        self.page.mouse.move(1300, 900)
+        self.load(EMPTY)
+
+    def load(self, workflow: dict[str, Any]) -> None:
+        self.app(
+            "(app, graph) => app.loadGraphData(graph, true, false, app.extensionManager.workflow.activeWorkflow)", workflow
+        )
+        self.look_at(0, 0)
+
+    def look_at(self, x: float, y: float, scale: float = 1) -> None:
+        """Show the graph's point x, y near the upper left corner, below the editor's bars."""
+        self.app(
+            """(app, [x, y, scale]) => {
+                app.canvas.ds.scale = scale
+                app.canvas.ds.offset = [90 / scale - x, 110 / scale - y]
+                app.canvas.setDirty(true, true)
+            }""",
+            [x, y, scale],
+        )
+
+    def add_node(self, x: float = 0, y: float = 0) -> int:
+        """Put a new Load Qwen-Image at x, y and wait for its plan; returns the node's id."""
+        node = self.app(
+            f"""(app, [x, y]) => {{
+                const node = LiteGraph.createNode("{NODE}")
+                node.pos = [x, y]
+                app.canvas.graph.add(node)
+                app.canvas.graph.afterChange()
+                return node.id
+            }}""",
+            [x, y],
+        )
+        self.wait_for_plans()
+        return int(node)
+
+    def node(self, node: int, function: str, argument: Any = None) -> Any:
+        """Run `function(node, argument)` with a node of the graph on screen."""
+        find = "app.canvas.graph.getNodeById(id)"
+        return self.app(f"(app, [id, argument]) => ({function})({find}, argument)", [node, argument])
+
+    def nodes(self) -> list[int]:
+        """The ids of the Load Qwen-Image nodes in the graph on screen, in the order of their making."""
+        found = self.app(f'app => app.canvas.graph._nodes.filter(n => n.type === "{NODE}").map(n => Number(n.id))')
+        return sorted(int(node) for node in found)
+
+    def panel(self, node: int | None = None) -> Locator:
+        """The panel of a node, or the only one on screen."""
+        if node is None:
+            return self.page.locator(".qil-plan:visible")
+        number = self.node(node, """node => {
+            const element = node.widgets.find(w => w.type === "qwen-image-loader.plan").element
+            element.dataset.test = node.id
+            return node.id
+        }""")
+        return self.page.locator(f'.qil-plan[data-test="{number}"]')
+
+    def wait_for_plans(self) -> None:
+        """Until every panel on screen shows the answer to its last question."""
+        self.page.wait_for_function(
+            """() => {
+                const panels = [...document.querySelectorAll(".qil-plan")].map(p => p.shadowRoot.querySelector(".qil-panel"))
+                return panels.length && panels.every(p => p.getAttribute("aria-busy") === "false")
+            }"""
+        )
+
+    def set_widget(self, node: int, name: str, value: Any) -> None:
+        """Change a widget as both renderers do it: set the value, call the widget's callback, one step of undo."""
+        self.node(
+            node,
+            """(node, [name, value]) => {
+                const widget = node.widgets.find(w => w.name === name)
+                node.graph.beforeChange()
+                widget.value = value
+                widget.callback?.(value, window.comfyAPI.app.app.canvas, node)
+                node.graph.afterChange()
+            }""",
+            [name, value],
+        )
+
+    def widget(self, node: int, name: str) -> Any:
+        return self.node(node, "(node, name) => node.widgets.find(w => w.name === name).value", name)
+
+    def choose(self, node: int, name: str, value: str) -> None:
+        """Choose a value of a combo with the mouse."""
+        if self.renderer == "nodes2":
+            row = self.page.locator(f'[data-node-id="{node}"] [data-testid="node-widget"]').filter(has_text=name).first
+            row.get_by_role("combobox").click()
+            self.page.get_by_role("option", name=value, exact=True).click()
+        else:
+            self.page.mouse.click(*self.point_of_widget(node, name))
+            self.page.locator(".litemenu-entry").filter(has_text=re.compile(f"^{re.escape(value)}$")).click()
+
+    def point_of_widget(self, node: int, name: str) -> tuple[float, float]:
+        """The middle of a widget that the canvas draws, in pixels of the page."""
+        x, y = self.node(
+            node,
+            """(node, name) => {
+                const { canvas, ds } = window.comfyAPI.app.app.canvas
+                const widget = node.widgets.find(w => w.name === name)
+                const box = canvas.getBoundingClientRect()
+                const x = node.pos[0] + node.size[0] / 2, y = node.pos[1] + widget.y + 10
+                return [(x + ds.offset[0]) * ds.scale + box.left, (y + ds.offset[1]) * ds.scale + box.top]
+            }""",
+            name,
+        )
+        return x, y
+
+    def expect_plan(self) -> Any:
+        """with editor.expect_plan() as answer: ... -> waits for the next answer of the plan route."""
+
+        def is_plan(response: Response) -> bool:
+            return "/qwen-image-loader/plan?" in response.url
+
+        return self.page.expect_response(is_plan)
+
+    def saved(self) -> dict[str, Any]:
+        """The workflow as it would be saved now."""
+        workflow: dict[str, Any] = self.app("app => app.rootGraph.serialize()")
+        return workflow
