@@ -134,7 +134,6 @@ OLDER_CASES = tuple(
         (Fault.LONG, 1),
         (Fault.WRONG_BYTES, ALWAYS),
         (Fault.SERVER_ERROR, 2),
-        (Fault.RATE_LIMIT, ALWAYS),
         (Fault.GATED, ALWAYS),
         (Fault.MISSING, ALWAYS),
         (Fault.LOGIN_PAGE, ALWAYS),
