@@ -86,9 +86,9 @@ export function setWidget(node, name, text) {
   let value = /** @type {string | number | boolean} */ (text);
   if (typeof widget.value === "number") value = Number(text);
   if (typeof widget.value === "boolean") value = text.toLowerCase() === "true";
-  node.graph?.beforeChange(node);
+  app.canvas.emitBeforeChange();
   widget.value = value;
   widget.callback?.(value, app.canvas, node);
-  node.graph?.afterChange(node);
+  app.canvas.emitAfterChange();
   node.setDirtyCanvas(true, true);
 }

@@ -93,16 +93,32 @@ class Editor:
         """Put a new Load Qwen-Image at x, y and wait for its plan; returns the node's id."""
         node = self.app(
             f"""(app, [x, y]) => {{
+                app.canvas.emitBeforeChange()
                 const node = LiteGraph.createNode("{NODE}")
                 node.pos = [x, y]
                 app.canvas.graph.add(node)
-                app.canvas.graph.afterChange()
+                app.canvas.emitAfterChange()
                 return node.id
             }}""",
             [x, y],
         )
         self.wait_for_plans()
+        self.wait_for_frames()
         return int(node)
+
+    def search(self, words: str, x: float = 700, y: float = 300) -> None:
+        """Open the node search by a double click on the empty graph, type, and wait until our node is among the results."""
+        typing = 'document.activeElement?.tagName === "INPUT"'
+        self.page.mouse.dblclick(x, y)
+        if not self.page.evaluate(f"""() => new Promise(done => {{
+            const stop = setTimeout(() => done(false), 3000)
+            const look = () => {typing} ? done(true) || clearTimeout(stop) : requestAnimationFrame(look)
+            look()
+        }})"""):
+            self.page.mouse.dblclick(x, y)
+            self.page.wait_for_function(f"() => {typing}")
+        self.page.keyboard.type(words)
+        self.page.get_by_text("Load Qwen-Image", exact=True).first.wait_for()
 
     def node(self, node: int, function: str, argument: Any = None) -> Any:
         """Run `function(node, argument)` with a node of the graph on screen."""
@@ -134,16 +150,22 @@ class Editor:
             }"""
         )
 
+    def wait_for_frames(self) -> None:
+        """Until the canvas has been drawn again, which also puts panels where they belong."""
+        self.app("app => app.canvas.setDirty(true, true)")
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def set_widget(self, node: int, name: str, value: Any) -> None:
         """Change a widget as both renderers do it: set the value, call the widget's callback, one step of undo."""
         self.node(
             node,
             """(node, [name, value]) => {
+                const { canvas } = window.comfyAPI.app.app
                 const widget = node.widgets.find(w => w.name === name)
-                node.graph.beforeChange()
+                canvas.emitBeforeChange()
                 widget.value = value
-                widget.callback?.(value, window.comfyAPI.app.app.canvas, node)
-                node.graph.afterChange()
+                widget.callback?.(value, canvas, node)
+                canvas.emitAfterChange()
             }""",
             [name, value],
         )
@@ -158,11 +180,17 @@ class Editor:
             row.get_by_role("combobox").click()
             self.page.get_by_role("option", name=value, exact=True).click()
         else:
-            self.page.mouse.click(*self.point_of_widget(node, name))
-            self.page.locator(".litemenu-entry").filter(has_text=re.compile(f"^{re.escape(value)}$")).click()
+            entry = self.page.locator(".litemenu-entry").filter(has_text=re.compile(f"^{re.escape(value)}$"))
+            self.page.mouse.move(*self.point_of_widget(node, name), steps=5)
+            self.wait_for_frames()
+            self.page.mouse.down()
+            self.wait_for_frames()
+            self.page.mouse.up()
+            entry.click()
 
     def point_of_widget(self, node: int, name: str) -> tuple[float, float]:
         """The middle of a widget that the canvas draws, in pixels of the page."""
+        self.wait_for_frames()
         x, y = self.node(
             node,
             """(node, name) => {

@@ -13,18 +13,14 @@ from playwright.sync_api import Route, expect
 
 @pytest.mark.parametrize("words", ["qwen", "lightning", "low vram", "8gb"])
 def test_people_find_the_node_by_these_words(editor: Editor, words: str) -> None:
-    editor.page.mouse.dblclick(500, 500)
-    editor.page.keyboard.type(words)
-    editor.page.get_by_text("Load Qwen-Image", exact=True).first.wait_for()
+    editor.search(words)
     editor.page.keyboard.press("Escape")
 
 
 def test_a_node_placed_from_search_shows_its_plan(editor: Editor) -> None:
-    editor.page.mouse.dblclick(500, 300)
-    editor.page.keyboard.type("load qwen")
-    editor.page.get_by_text("Load Qwen-Image", exact=True).first.wait_for()
+    editor.search("load qwen")
     editor.page.keyboard.press("Enter")
-    editor.page.mouse.click(500, 300)  # the new node hangs on the pointer until it is put down
+    editor.page.mouse.click(700, 300)  # the new node hangs on the pointer until it is put down
     editor.wait_for_plans()
     expect(editor.panel().locator(".qil-release")).to_have_text("Qwen-Image")
     expect(editor.panel().locator(".qil-files li").first).to_contain_text("qwen_image")
@@ -37,7 +33,7 @@ def test_a_node_placed_from_search_shows_its_plan(editor: Editor) -> None:
     [
         ("model", "Qwen-Image-2512", ".qil-release", "Qwen-Image-2512"),
         ("recipe", "distilled", ".qil-recipe", "distilled"),
-        ("precision", "nvfp4", ".qil-bad", "nvfp4"),
+        ("precision", "nvfp4", ".qil-panel", "nvfp4"),
         ("diffusion_model_file", "gone.safetensors", ".qil-bad", "gone.safetensors"),
         ("text_encoder_file", "gone.safetensors", ".qil-bad", "gone.safetensors"),
         ("vae_file", "gone.safetensors", ".qil-bad", "gone.safetensors"),
@@ -127,9 +123,11 @@ def test_a_broken_file_is_named_with_the_reason(editor: Editor, models: Path) ->
 def test_a_server_that_does_not_answer_is_said_and_can_be_asked_again(editor: Editor) -> None:
     editor.add_node()
     editor.page.route(PLAN_ROUTE, lambda route: route.fulfill(status=500, json={"error": {"message": "no room\nat all"}}))
-    editor.panel().locator("[data-key=refresh]").click()
-    expect(editor.panel().locator(".qil-bad")).to_contain_text("no room")
-    editor.page.unroute(PLAN_ROUTE)
+    try:
+        editor.panel().locator("[data-key=refresh]").click()
+        expect(editor.panel().locator(".qil-bad")).to_contain_text("no room")
+    finally:
+        editor.page.unroute(PLAN_ROUTE)
     editor.panel().locator("[data-key=retry]").click()
     expect(editor.panel().locator(".qil-files li").first).to_contain_text("qwen_image")
     editor.problems = [line for line in editor.problems if "500" not in line]
@@ -153,7 +151,7 @@ def test_time_from_a_change_to_the_redrawn_panel(editor: Editor) -> None:
             node,
             """async (node, value) => {
                 const root = node.widgets.find(w => w.type === "qwen-image-loader.plan").element.shadowRoot
-                const redrawn = new Promise(resolve => new MutationObserver((_, observer) => {
+                const redrawn = new Promise((resolve, reject) => setTimeout(reject, 10000) && new MutationObserver((_, observer) => {
                     if (root.querySelector(".qil-recipe")?.textContent !== value) return
                     observer.disconnect()
                     resolve(performance.now())
