@@ -7,12 +7,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..planner.explain import missing_text, plan_text
+from ..planner.node_inputs import DEFAULT_INPUTS, request_from_inputs
 from ..planner.plan import find_request_error
 from ..planner.releases import RELEASES
 from ..planner.request import AUTO, MODULATION_CHOICES, PRECISIONS, RECIPES, TEXT_ENCODER_DEVICES
 from ..runtime.events import executing_node_id, send_plan
 from ..runtime.load import load_plan
-from ..runtime.planning import DEFAULT_INPUTS, plan_fingerprint, plan_for, request_from_inputs
+from ..runtime.planning import plan_fingerprint, plan_for
 from .host_fields import known_fields
 
 NODE_ID = "QIL_LoadQwenImage"

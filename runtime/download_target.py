@@ -14,6 +14,7 @@ from .download_errors import DiskFullError, NoPermissionError, cannot_write
 from .download_staging import staging_of
 
 SPARE_BYTES = 64 * 1024 * 1024
+OLD_NAMES = {"diffusion_models": "unet", "text_encoders": "clip"}  # ComfyUI's own folders of before
 FindRoots = Callable[[str], list[str]]
 
 
@@ -27,8 +28,9 @@ def comfy_roots(folder: str) -> list[str]:
     import folder_paths
 
     listed = folder_paths.get_folder_paths(folder)
-    models, output = os.path.abspath(folder_paths.models_dir), os.path.abspath(folder_paths.get_output_directory())
-    has_default = bool(listed) and os.path.dirname(os.path.abspath(listed[0])) != models
+    output = os.path.abspath(folder_paths.get_output_directory())
+    own = [os.path.abspath(os.path.join(folder_paths.models_dir, name)) for name in (folder, OLD_NAMES.get(folder, ""))]
+    has_default = bool(listed) and os.path.abspath(listed[0]) not in own
 
     def rank(item: tuple[int, str]) -> tuple[bool, bool, bool, int]:
         index, path = item

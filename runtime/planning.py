@@ -1,37 +1,12 @@
-"""From the node's inputs to a LoadPlan for this machine and these files."""
+"""From a request to a LoadPlan for this machine and these files."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..planner.hardware import GIB
 from ..planner.load_plan import LoadPlan
 from ..planner.plan import plan
-from ..planner.releases import QWEN_IMAGE
-from ..planner.request import AUTO, LoadRequest
+from ..planner.request import LoadRequest
 from .measure import measure_hardware
 from .model_files import file_stamp, find_model_files
-
-DEFAULT_INPUTS: dict[str, Any] = {
-    "model": QWEN_IMAGE,
-    "recipe": AUTO,
-    "precision": AUTO,
-    "download_missing": False,
-    "diffusion_model_file": AUTO,
-    "text_encoder_file": AUTO,
-    "vae_file": AUTO,
-    "lora_file": AUTO,
-    "vram_limit_gib": 0.0,
-    "text_encoder_device": AUTO,
-    "modulation": AUTO,
-}
-
-
-def request_from_inputs(inputs: dict[str, Any]) -> LoadRequest:
-    """A LoadRequest from the node's inputs by their names; what is missing or not known yet (None) is the default."""
-    values = {**DEFAULT_INPUTS, **{name: value for name, value in inputs.items() if value is not None}}
-    vram_limit_bytes = int(values.pop("vram_limit_gib") * GIB)
-    return LoadRequest(release=values.pop("model"), vram_limit_bytes=vram_limit_bytes, **values)
 
 
 def plan_for(request: LoadRequest) -> LoadPlan:

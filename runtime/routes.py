@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,31 +20,15 @@ from aiohttp import web
 from ..planner.catalog import find_catalog_file
 from ..planner.catalog_file import FOLDERS
 from ..planner.explain import plan_text
-from ..planner.plan import find_request_error
-from ..planner.releases import RELEASES
-from ..planner.request import AUTO, MODULATION_CHOICES, PRECISIONS, RECIPES, TEXT_ENCODER_DEVICES, LoadRequest
+from ..planner.node_inputs import BadInputError, read_inputs
+from ..planner.request import LoadRequest
 from .download_errors import DownloadError
 from .download_node import downloader
 from .download_target import comfy_roots, free_bytes
-from .planning import DEFAULT_INPUTS, plan_for, request_from_inputs
+from .planning import plan_for
 
 PREFIX = "/qwen-image-loader"
 MAX_BODY_BYTES = 64 * 1024
-MAX_NAME_LENGTH = 1024
-MAX_VRAM_LIMIT_GIB = 1024.0
-CHOICES: dict[str, tuple[str, ...]] = {
-    "model": tuple(RELEASES),
-    "recipe": (AUTO, *RECIPES),
-    "precision": (AUTO, *PRECISIONS),
-    "text_encoder_device": TEXT_ENCODER_DEVICES,
-    "modulation": MODULATION_CHOICES,
-}
-BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-
-class BadInputError(ValueError):
-    """The client sent something that cannot be meant; the message is for a person."""
 
 
 def add_routes(server: Any) -> None:
@@ -97,47 +80,6 @@ async def cancel_download(request: web.Request) -> web.Response:
         return _refuse(400, str(error))
     state = await asyncio.get_running_loop().run_in_executor(None, downloader.cancel)
     return web.json_response(state.to_json())
-
-
-def read_inputs(query: Mapping[str, str]) -> LoadRequest:
-    """The node's inputs out of a query; what is missing is the node's default. Raises BadInputError."""
-    values: dict[str, Any] = {}
-    for name, text in query.items():
-        if name not in DEFAULT_INPUTS:
-            raise BadInputError(f"There is no input '{name[:50]}'.")
-        values[name] = _read_input(name, text)
-    request = request_from_inputs(values)
-    problem = find_request_error(request)
-    if problem:
-        raise BadInputError(problem)
-    return request
-
-
-def _read_input(name: str, text: str) -> Any:
-    choices = CHOICES.get(name)
-    if choices is not None:
-        if text not in choices:
-            raise BadInputError(f"'{name}' must be one of: {', '.join(choices)}.")
-        return text
-    if name == "download_missing":
-        if text.lower() not in BOOLEANS:
-            raise BadInputError(f"'{name}' must be true or false.")
-        return BOOLEANS[text.lower()]
-    if name == "vram_limit_gib":
-        return _read_gib(name, text)
-    if len(text) > MAX_NAME_LENGTH or not text.isprintable():
-        raise BadInputError(f"'{name}' is not a file name.")
-    return text or AUTO
-
-
-def _read_gib(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= MAX_VRAM_LIMIT_GIB:
-        raise BadInputError(f"'{name}' must be a number from 0 to {MAX_VRAM_LIMIT_GIB:g}.")
-    return number
 
 
 def _plan_answer(load_request: LoadRequest) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""Says what one model file is, from its header; remembers the answer until the file changes."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+
+from ..planner.detect import OtherModelError, detect
+from ..planner.found_file import FoundFile, Identity
+from ..planner.safetensors_header import (
+    LENGTH_BYTES,
+    BadFileError,
+    SafetensorsHeader,
+    header_length,
+    parse_header,
+)
+
+SUFFIX = ".safetensors"
+_CACHE_SIZE = 4096
+# path -> (size, mtime_ns, what detection said); identification is pure, so an unchanged file keeps its answer.
+_known: OrderedDict[str, tuple[int, int, Identity | str, bool]] = OrderedDict()
+
+
+def read_header(path: str) -> SafetensorsHeader:
+    """The header of one file; reads the header's bytes only. Raises BadFileError, ForeignFileError and OSError."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        length = header_length(file.read(LENGTH_BYTES), size)
+        return parse_header(file.read(length), size)
+
+
+def identify_file(role: str, folder: str, name: str, path: str) -> FoundFile:
+    """The file at `path`, which `folder` lists as `name`; never raises for what is in it."""
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        return FoundFile(folder, name, 0, problem=f"it cannot be read ({error.strerror})", broken=True)
+    known = _known.get(path)
+    if known is None or known[:2] != (stat.st_size, stat.st_mtime_ns):
+        result, broken = _detect(role, name, path, stat.st_size)
+        known = (stat.st_size, stat.st_mtime_ns, result, broken)
+        _known[path] = known
+        if len(_known) > _CACHE_SIZE:
+            _known.popitem(last=False)
+    result, broken = known[2], known[3]
+    if isinstance(result, Identity):
+        return FoundFile(folder, name, stat.st_size, identity=result)
+    return FoundFile(folder, name, stat.st_size, problem=result, broken=broken)
+
+
+def _detect(role: str, name: str, path: str, size: int) -> tuple[Identity | str, bool]:
+    try:
+        return detect(role, name.rsplit("/", 1)[-1], size, read_header(path)), False
+    except OtherModelError as error:
+        return str(error), False
+    except BadFileError as error:
+        return str(error), True
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})", True
