@@ -22,8 +22,9 @@ def executing_node_id() -> str:
 
 
 def server_is_idle() -> bool:
-    """True if no prompt runs or waits."""
-    return bool(PromptServer.instance.prompt_queue.get_tasks_remaining() == 0)
+    """True if no prompt runs; others may wait."""
+    running, _ = PromptServer.instance.prompt_queue.get_current_queue_volatile()
+    return not running
 
 
 def watch_queued_graphs(on_graph: Callable[[Mapping[str, Any]], None]) -> None:

@@ -4,7 +4,7 @@ ComfyUI's own loaders get this from its output cache, because each is a node of 
 
 - a new plan of their node does not use them, before anything new is loaded;
 - a workflow without their node is queued;
-- ComfyUI drops the node's output while nothing runs (its "Unload models and cache" button).
+- ComfyUI drops the node's output while no prompt runs (its "Unload models and cache" button).
 """
 
 from __future__ import annotations
