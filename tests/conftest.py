@@ -11,7 +11,7 @@ from chromium import find_chromium, missing_chromium_reason
 from comfyui_host import why_no_comfyui
 from load_pack import load_pack
 
-pytest_plugins = ["comfyui_fixtures", "browser_fixtures", "download_fixtures"]
+pytest_plugins = ["comfyui_fixtures", "browser_fixtures", "download_fixtures", "download_server"]
 
 load_pack()  # so that every test may import from qwen_image_loader.planner and .runtime
 
