@@ -7,7 +7,7 @@
  */
 
 import { app, findNode } from "./panel/host.js";
-import { attachPanel, findPanel, livePanels } from "./panel/attach.js";
+import { attachPanel, findPanel, livePanels, takePlace } from "./panel/attach.js";
 
 const NODE = "QIL_LoadQwenImage";
 
@@ -20,6 +20,7 @@ app.registerExtension({
     listen("qwen-image-loader.executed", ({ node_id, plan }) => findPanel(findNode(node_id))?.executed(plan));
     listen("qwen-image-loader.measured", (facts) => findPanel(findNode(facts.node_id))?.measured(facts));
     api.addEventListener("graphChanged", () => livePanels().forEach((panel) => panel.inputsChanged()));
+    app.canvas.canvas.addEventListener("litegraph:set-graph", () => setTimeout(() => livePanels().forEach(takePlace)));
     api.addEventListener("reconnected", () => livePanels().forEach((panel) => panel.refresh()));
   },
 

@@ -2,6 +2,7 @@
 /** A panel's place on its node: the DOM widget, and the node's own callbacks that tell of changes. */
 
 import { forwardGestures } from "./gestures.js";
+import { app } from "./host.js";
 import { PlanPanel } from "./panel.js";
 
 /** @typedef {import("./host.js").LGraphNode} LGraphNode */
@@ -38,7 +39,7 @@ export function findPanel(node) {
  * @param {LGraphNode} node
  */
 export function attachPanel(node) {
-  const panel = new PlanPanel(node);
+  const panel = new PlanPanel(node, () => takePlace(panel));
   panels.set(node, panel);
   const host = /** @type {LGraphNode & DomWidgets} */ (node);
   const widget = host.addDOMWidget("plan", WIDGET_TYPE, panel.element, {
@@ -65,6 +66,17 @@ export function attachPanel(node) {
     panel.stop();
   });
   forwardGestures(panel.element, panel.body);
+}
+
+/**
+ * Nodes 2.0 keeps a node's frame when undo or another workflow puts another node with the same id there, and with it the
+ * other node's panel: then this node's panel takes its place.
+ * @param {PlanPanel} panel
+ */
+export function takePlace({ node, element }) {
+  if (element.isConnected || node.graph !== app.canvas.graph) return;
+  const frame = `.lg-node[data-node-id="${CSS.escape(String(node.id))}"]`;
+  document.querySelector(`${frame} .${element.className}`)?.replaceWith(element);
 }
 
 /**

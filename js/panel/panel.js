@@ -36,9 +36,13 @@ const INPUTS = [
 ];
 
 export class PlanPanel {
-  /** @param {import("./host.js").LGraphNode} node */
-  constructor(node) {
+  /**
+   * @param {import("./host.js").LGraphNode} node
+   * @param {() => void} drawn called after each drawing
+   */
+  constructor(node, drawn) {
     this.node = node;
+    this.drawn = drawn;
     this.live = false;
     this.asking = new AbortController();
     this.asked = "";
@@ -141,8 +145,10 @@ export class PlanPanel {
 
   /** @param {() => Promise<DownloadState>} send */
   async command(send) {
+    const before = this.state.download;
     try {
-      this.downloadChanged(await send());
+      const state = await send();
+      if (this.state.download === before) this.downloadChanged(state); // else the server has told something newer
     } catch (error) {
       const { download } = this.state;
       if (download) this.downloadChanged({ ...download, running: false, error: { message: messageOf(error) } });
@@ -185,6 +191,7 @@ export class PlanPanel {
     showFiles(places.files, state, actions);
     showMemory(places.memory, state);
     showDetails(places.details, state, actions);
+    this.drawn();
   }
 
   /** Tell a screen reader in one sentence what the plan has become. */

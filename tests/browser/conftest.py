@@ -13,6 +13,7 @@ from comfyui_fixtures import make_base
 from comfyui_host import Host
 from comfyui_server import ComfyServer
 from editor import Editor
+from hub import Hub
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -22,8 +23,8 @@ SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.UseNewMenu": "Top", "Comfy.M
 
 
 @pytest.fixture(scope="session")
-def panel_server(comfyui_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A server with the template's files and fifty more, and a user who has closed the first-run screens."""
+def panel_server(comfyui_host: Host, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A server with the template's files and fifty more, a local hub, and a user who has closed the first-run screens."""
     base = make_base(tmp_path_factory.mktemp("panel-server"), comfyui_host)
     loras = base / "models" / "loras"
     lora = next(loras.glob("*.safetensors"))
@@ -33,7 +34,8 @@ def panel_server(comfyui_host: Host, tmp_path_factory: pytest.TempPathFactory) -
     user = base / "user" / "default"
     user.mkdir(parents=True)
     (user / "comfy.settings.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
-    with ComfyServer(comfyui_host, base) as server:
+    environment = hub.environment(tmp_path_factory.mktemp("hub-home"))
+    with ComfyServer(comfyui_host, base, env=environment) as server:
         yield server
 
 
