@@ -10,23 +10,19 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..planner.catalog import get_catalog_file
 from ..planner.catalog_file import CatalogFile
 from ..planner.explain import plan_text
-from ..planner.found_file import FoundFile
-from ..planner.hardware import Hardware
 from ..planner.load_plan import LoadPlan
 from ..planner.memory import gib
 from ..planner.node_inputs import DEFAULT_INPUTS, BadInputError, read_inputs
 from ..planner.plan import plan
 from .download_job import Job
 from .download_state import DownloadState
-from .download_target import FindRoots
-from .measure_alone import find_files_below, measure_alone, roots_below
+from .see_machine import Machine, see_machine
 
 BAR_WIDTH = 30
 REDRAW_SECONDS = 0.25
@@ -34,26 +30,17 @@ LINE_SECONDS = 10.0  # between lines where the output is not a terminal
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What a plan is made from. `find_roots` is None where no models folder is known."""
-
-    hardware: Hardware
-    files: tuple[FoundFile, ...]
-    find_roots: FindRoots | None
-    notes: list[str]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    own, for_comfyui = _split(list(sys.argv[1:] if arguments is None else arguments))
+    options = parser.parse_args(own)
     inputs = {name: getattr(options, name) for name in DEFAULT_INPUTS if getattr(options, name, None) is not None}
     try:
         request = read_inputs(inputs)
     except BadInputError as error:
         parser.error(str(error))
-    machine = see_machine(options.comfyui, options.models_directory)
+    machine = see_machine(options.comfyui, options.models_directory, for_comfyui)
     load_plan = plan(request, machine.hardware, machine.files)
     if options.command == "fetch" and not load_plan.error:
         return _fetch(load_plan, machine, options)
@@ -61,48 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return FAILED if load_plan.error else 0
 
 
-def see_machine(comfyui: Path | None, models: Path | None) -> Machine:
-    """Through ComfyUI where it is (`comfyui`, or the folder this pack is installed in), else without it."""
-    host = comfyui or find_comfyui()
-    if host and (host / "comfyui_version.py").is_file():
-        try:
-            machine = _see_through_comfyui(host)
-        except ImportError as error:
-            notes = [f"ComfyUI is at {host}, but this Python lacks {error.name}: use the Python that runs ComfyUI."]
-            models = models or host / "models"
-        else:
-            return machine if models is None else _with_models(machine.hardware, machine.notes, models)
-    else:
-        notes = []
-    hardware, assumed = measure_alone()
-    return _with_models(hardware, [*notes, *assumed], models)
-
-
-def find_comfyui() -> Path | None:
-    """The ComfyUI whose custom_nodes folder holds this pack, or None."""
-    folder = Path(__file__).absolute().parents[2]
-    return folder.parent if folder.name == "custom_nodes" else None
-
-
-def _with_models(hardware: Hardware, notes: list[str], models: Path | None) -> Machine:
-    if models is None:
-        return Machine(hardware, (), None, [*notes, "No models folder is known: name one with --models-directory."])
-    return Machine(hardware, find_files_below(models), lambda folder: roots_below(models, folder), notes)
-
-
-def _see_through_comfyui(host: Path) -> Machine:
-    """Imports ComfyUI's modules, which takes seconds. Raises ImportError where this Python cannot run ComfyUI."""
-    sys.path.insert(0, str(host))
-    from utils.extra_config import load_extra_path_config
-
-    from .download_target import comfy_roots
-    from .measure import measure_hardware
-    from .model_files import find_model_files
-
-    extra = host / "extra_model_paths.yaml"
-    if extra.is_file():
-        load_extra_path_config(str(extra))
-    return Machine(measure_hardware(), find_model_files(), comfy_roots, [])
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is for this program, and what after "--" is for ComfyUI."""
+    where = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:where], arguments[where + 1 :]
 
 
 def _show_plan(load_plan: LoadPlan, notes: list[str], as_json: bool) -> None:
@@ -190,7 +139,9 @@ def _row_text(row: CatalogFile) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="command_line.py", description="Plan and fetch what Load Qwen-Image needs on this machine."
+        prog="command_line.py",
+        description="Plan and fetch what Load Qwen-Image needs on this machine.",
+        epilog="What follows -- are start options of ComfyUI, for example: -- --base-directory DIR",
     )
     parser.add_argument("command", nargs="?", choices=("plan", "fetch"), default="plan", help="default: plan")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")

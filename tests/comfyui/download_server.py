@@ -15,7 +15,7 @@ from comfyui_client import RunResult
 from comfyui_fixtures import SHARED_SET, make_base
 from comfyui_host import PACK_FOLDER, Host
 from comfyui_server import ComfyServer
-from download_fixtures import STAGING
+from download_fixtures import STAGING, teach_catalog
 from hub import Hub
 from stock_graphs import DEFAULTS, LOADER
 from tiny_models import ensure_tiny_models
@@ -36,12 +36,7 @@ class Downloads:
         self.served = {path.name: path for path in served.values()}
         make_base(base, host, models=(), copy_pack=True)
         facts = self._serve(host)
-        catalog = base / "custom_nodes" / PACK_FOLDER / "planner" / "catalog.py"
-        known = f"_TINY = {facts!r}\nCATALOG = tuple(_replace(row, **_TINY.get(row.name, {{}})) for row in CATALOG)\n"
-        source = catalog.read_text(encoding="utf-8").replace(
-            "_BY_NAME =", f"from dataclasses import replace as _replace\n\n{known}\n_BY_NAME ="
-        )
-        catalog.write_text(source, encoding="utf-8")
+        teach_catalog(base / "custom_nodes" / PACK_FOLDER, facts)
         environment = {**hub.environment(base / "hf"), "HF_TOKEN": TOKEN}
         self.models = base / "models"
         self.server = ComfyServer(host, base, ("--cpu", "--enable-cors-header", "*"), environment)

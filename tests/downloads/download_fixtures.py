@@ -42,6 +42,18 @@ def row(name: str, size_bytes: int, sha256: str = "", **more: Any) -> dict[str, 
     return {**fields, "size_bytes": size_bytes, "sha256": sha256, "size_is_exact": True, **more}
 
 
+def teach_catalog(pack: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Let a copy of the pack know the sizes and hashes of a test's files: catalog name -> fields to replace."""
+    catalog = pack / "planner" / "catalog.py"
+    known = (
+        f"_FACTS = {dict(facts)!r}\nCATALOG = tuple(_replace(row, **_FACTS.get(row.name, {{}})) for row in CATALOG)\n"
+    )
+    source = catalog.read_text(encoding="utf-8")
+    assert "_BY_NAME =" in source
+    taught = source.replace("_BY_NAME =", f"from dataclasses import replace as _replace\n\n{known}\n_BY_NAME =")
+    catalog.write_text(taught, encoding="utf-8")
+
+
 class Worker:
     """fetch_worker.py as a child process. `fetch` runs one download to its end; `log` is what it logged so far."""
 
