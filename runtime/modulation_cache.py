@@ -38,12 +38,8 @@ class ModulationCache:
         self._limit_bytes = limit_bytes
         self._complained = False
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file for `name` (32 hex digits), whole or damaged."""
-        return os.path.isfile(self._file(name))
-
     def get(self, name: str) -> Rows | None:
-        """The rows, or None. A damaged or foreign file is deleted."""
+        """The rows under `name` (32 hex digits), or None. A damaged or foreign file is deleted."""
         file = self._file(name)
         try:
             with safe_open(file, framework="pt") as opened:

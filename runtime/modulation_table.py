@@ -185,7 +185,7 @@ class ModulationTable:
         wanted = {request.name: request}
         for embedding in self._announced(module, args, kwargs):
             other = self._request(state, embedding)
-            if other.name not in self._memory and not (on_disk and self._cache.has(other.name)):
+            if self._find(other.name, on_disk) is None:
                 wanted.setdefault(other.name, other)
         logger.info(f"Modulation table: reading {len(self.weights.names)} layers once for {len(wanted)} timesteps.")
         built = self._build(list(wanted.values()), patcher)

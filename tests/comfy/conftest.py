@@ -1,0 +1,46 @@
+"""`play`: runs a scene of modulation/ in a process of its own, in the real ComfyUI, and returns its facts by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_host import Host
+from tiny_models import ensure_tiny_models
+
+STAGE = Path(__file__).parent / "modulation" / "stage.py"
+MODELS = {
+    "bf16": "diffusion_models/qwen_image_bf16.safetensors",
+    "fp8": "diffusion_models/qwen_image_fp8_e4m3fn.safetensors",
+    "distill": "diffusion_models/qwen_image_distill_full_bf16.safetensors",
+    "edit_2511": "diffusion_models/qwen_image_edit_2511_bf16.safetensors",
+    "layered": "diffusion_models/qwen_image_layered_bf16.safetensors",
+}
+Play = Callable[[str], dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def play(comfyui_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """play(scene) -> {comparison: facts}. Scenes played in one test module share a folder, in the order of play."""
+    paths = ensure_tiny_models(comfyui_host, MODELS.values())
+    models = json.dumps({name: str(paths[file]) for name, file in MODELS.items()})
+    folder = tmp_path_factory.mktemp("modulation")
+    played: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def run(scene: str) -> dict[str, dict[str, Any]]:
+        if scene not in played:
+            command = [sys.executable, str(STAGE), scene, str(folder)]
+            environment = {**os.environ, "COMFYUI_PATH": str(comfyui_host.path)}
+            done = subprocess.run(command, input=models, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr[-6000:]
+            lines = [line.removeprefix("FACTS ") for line in done.stdout.splitlines() if line.startswith("FACTS ")]
+            played[scene] = dict(json.loads(line) for line in lines)
+        return played[scene]
+
+    return run

@@ -1,0 +1,101 @@
+"""Scenes about the rows on disk. `first session` and `next session` run in two processes with one folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from scenes import Facts, free, scene
+from studio import difference, layers_read, load_stock, load_tabled, log, sample
+
+RUN = {"cfg": 4.0}
+
+
+def garble_modulation(path: Path) -> None:
+    """Overwrite the file's modulation weights where they lie."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        for name, info in header.items():
+            if "_mod.1.weight" in name:
+                start, end = info["data_offsets"]
+                file.seek(8 + length + start)
+                file.write(b"\x3c" * (end - start))
+
+
+def swap_two(files: list[Path]) -> None:
+    """Each of two files under the other's name: whole, but not what was written there."""
+    one, other = (file.read_bytes() for file in files[:2])
+    files[0].write_bytes(other)
+    files[1].write_bytes(one)
+
+
+def flip_byte(files: list[Path]) -> None:
+    for file in files:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+
+
+def truncate(files: list[Path]) -> None:
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-1000])
+
+
+def write_text(files: list[Path]) -> None:
+    for file in files:
+        file.write_text("not a safetensors file")
+
+
+DAMAGES: list[Callable[[list[Path]], None]] = [swap_two, flip_byte, truncate, write_text]
+
+
+@scene("first session")
+def first_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    tabled = load_tabled(models["bf16"], str(folder / "rows"))
+    sample(tabled, **RUN)
+    yield "first session", {"read": layers_read(tabled), "files": len(list((folder / "rows").iterdir()))}
+
+
+@scene("next session")
+def next_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    rows = folder / "rows"
+    expected = sample(load_stock(models["bf16"]), **RUN)
+    renamed = folder / "renamed.safetensors"
+    shutil.copyfile(models["bf16"], renamed)
+    tabled = load_tabled(str(renamed), str(rows))
+    garble_modulation(renamed)
+    log.take()
+    facts = {"difference": difference(expected, sample(tabled, **RUN)), "read": layers_read(tabled), "log": log.take()}
+    yield "modulation weights are not read", facts
+    del tabled
+    free()
+    tabled = load_tabled(str(renamed), str(rows))
+    yield "the garbled file itself", {"difference": difference(expected, sample(tabled, **RUN))}
+    for damage in DAMAGES:
+        shutil.rmtree(rows)
+        sample(load_tabled(models["bf16"], str(rows)), **RUN)
+        damage(sorted(rows.iterdir()))
+        tabled = load_tabled(models["bf16"], str(rows))
+        log.take()
+        facts = {"difference": difference(expected, sample(tabled, **RUN))}
+        facts["read"] = layers_read(tabled)
+        facts["warnings"] = [line for line in log.take() if line.startswith("WARNING")]
+        again = load_tabled(models["bf16"], str(rows))
+        facts |= {"again": difference(expected, sample(again, **RUN)), "read again": layers_read(again)}
+        yield damage.__name__, facts
+        del tabled, again
+        free()
+    blocked = folder / "a file"
+    blocked.write_text("")
+    tabled = load_tabled(models["bf16"], str(blocked / "rows"))
+    log.take()
+    results = [sample(tabled, **RUN), sample(tabled, **RUN), sample(tabled, steps=2)]
+    warnings = [line for line in log.take() if line.startswith("WARNING")]
+    yield "no usable folder", {"difference": difference(expected, results[1]), "warnings": len(warnings)}
+    del tabled
+    shutil.copyfile(models["distill"], renamed)
+    pair = load_stock(str(renamed)), load_tabled(str(renamed), str(rows))
+    yield "other weights under the old name", {"difference": difference(*(sample(model, **RUN) for model in pair))}

@@ -1,0 +1,89 @@
+"""Rewrites a tiny bf16 Qwen-Image file in another weight format or spelling that ComfyUI loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+Tensors = dict[str, torch.Tensor]
+FP8 = torch.float8_e4m3fn
+
+
+def _is_weight(name: str, tensor: torch.Tensor) -> bool:
+    return tensor.ndim == 2 and "transformer_blocks" in name
+
+
+def scaled_fp8(tensors: Tensors) -> Tensors:
+    """The older spelling: `scale_weight` beside each weight and one `scaled_fp8` mark."""
+    out: Tensors = {"scaled_fp8": torch.zeros(0, dtype=FP8)}
+    for name, tensor in tensors.items():
+        if _is_weight(name, tensor):
+            scale = tensor.float().abs().max() / 448
+            out[name] = (tensor.float() / scale).to(FP8)
+            out[name.removesuffix("weight") + "scale_weight"] = scale
+        else:
+            out[name] = tensor
+    return out
+
+
+def comfy_quant_fp8(tensors: Tensors) -> Tensors:
+    """ComfyUI's present spelling: `weight_scale` and a `comfy_quant` mark beside each weight."""
+    out: Tensors = {}
+    for name, tensor in tensors.items():
+        if _is_weight(name, tensor):
+            scale = tensor.float().abs().max() / 448
+            out[name] = (tensor.float() / scale).to(FP8)
+            out.update(_marks(name, scale, "float8_e4m3fn"))
+        else:
+            out[name] = tensor
+    return out
+
+
+def checkpoint_fp8(tensors: Tensors) -> Tensors:
+    """That, under the names of a full checkpoint."""
+    return {f"model.diffusion_model.{name}": tensor for name, tensor in comfy_quant_fp8(tensors).items()}
+
+
+def comfy_quant_int8(tensors: Tensors) -> Tensors:
+    """8-bit integers with one scale a tensor."""
+    out: Tensors = {}
+    for name, tensor in tensors.items():
+        if _is_weight(name, tensor):
+            scale = tensor.float().abs().max() / 127
+            out[name] = (tensor.float() / scale).round().to(torch.int8)
+            out.update(_marks(name, scale, "int8_tensorwise"))
+        else:
+            out[name] = tensor
+    return out
+
+
+def quantized_but_modulation(tensors: Tensors) -> Tensors:
+    """A mixed file: int8, but modulation kept in bf16, as several releases on the hub do."""
+    quantized = comfy_quant_int8(tensors)
+    kept = {name: tensor for name, tensor in tensors.items() if "_mod." in name}
+    return {name: tensor for name, tensor in quantized.items() if "_mod." not in name} | kept
+
+
+def _marks(name: str, scale: torch.Tensor, weight_format: str) -> Tensors:
+    layer = name.removesuffix("weight")
+    mark = json.dumps({"format": weight_format}).encode()
+    return {f"{layer}weight_scale": scale, f"{layer}comfy_quant": torch.tensor(list(mark), dtype=torch.uint8)}
+
+
+FORMATS: dict[str, Callable[[Tensors], Tensors]] = {
+    "scaled_fp8": scaled_fp8,
+    "checkpoint_fp8": checkpoint_fp8,
+    "comfy_quant_int8": comfy_quant_int8,
+    "quantized_but_modulation": quantized_but_modulation,
+}
+
+
+def rewrite(source: str, folder: Path, weight_format: str) -> str:
+    """The path of `source` in another format, under `folder`."""
+    target = folder / f"{weight_format}.safetensors"
+    save_file(FORMATS[weight_format](load_file(source)), target)
+    return str(target)

@@ -1,0 +1,27 @@
+"""usage: stage.py SCENE FOLDER < models.json: runs a scene, prints one JSON line per comparison.
+
+COMFYUI_PATH names the ComfyUI, COMFYUI_ARGS its arguments ("--cpu" when unset).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+_, scene, folder = sys.argv
+models = json.load(sys.stdin)
+sys.path.insert(0, os.environ["COMFYUI_PATH"])
+sys.argv = [sys.argv[0], *os.environ.get("COMFYUI_ARGS", "--cpu").split()]
+
+import comfy.options  # noqa: E402
+
+comfy.options.enable_args_parsing()
+
+import disk_scenes  # noqa: E402, F401
+import host_scenes  # noqa: E402, F401
+from scenes import SCENES  # noqa: E402
+
+for name, facts in SCENES[scene](models, Path(folder)):
+    print("FACTS", json.dumps([name, facts]), flush=True)

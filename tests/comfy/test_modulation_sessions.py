@@ -1,0 +1,39 @@
+"""Rows on disk: a later session reads no modulation weights; damage, a lost folder and edited files change no image."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def sessions(play):
+    """Two processes one after the other with one cache folder."""
+    return play("first session") | play("next session")
+
+
+def test_the_first_session_reads_once_and_writes_a_file_a_timestep(sessions):
+    assert sessions["first session"] == {"read": 2, "files": 3}
+
+
+def test_the_next_session_works_while_the_weights_are_garbage(sessions):
+    """The modulation weights in the file were overwritten after it was loaded: whoever reads them is found out."""
+    assert sessions["modulation weights are not read"] == {"difference": 0, "read": 0, "log": []}
+
+
+def test_rows_are_keyed_by_content(sessions):
+    assert sessions["the garbled file itself"]["difference"] > 0
+    assert sessions["other weights under the old name"]["difference"] == 0
+
+
+@pytest.mark.parametrize("damage", ["swap_two", "flip_byte", "truncate", "write_text"])
+def test_damaged_rows_are_made_again(sessions, damage):
+    facts = sessions[damage]
+    assert facts["difference"] == facts["again"] == 0
+    assert len(facts["warnings"]) == 1
+    assert "is damaged" in facts["warnings"][0]
+    assert facts["read"] == 2
+    assert facts["read again"] == 0
+
+
+def test_a_folder_that_cannot_be_written_to(sessions):
+    assert sessions["no usable folder"] == {"difference": 0, "warnings": 1}
