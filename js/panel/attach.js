@@ -2,7 +2,7 @@
 /** A panel's place on its node: the DOM widget, and the node's own callbacks that tell of changes. */
 
 import { forwardGestures } from "./gestures.js";
-import { app } from "./host.js";
+import { app, isInWorkflow } from "./host.js";
 import { PlanPanel } from "./panel.js";
 
 /** @typedef {import("./host.js").LGraphNode} LGraphNode */
@@ -25,8 +25,16 @@ const live = new Set();
 /** @type {WeakMap<LGraphNode, PlanPanel>} */
 const panels = new WeakMap();
 
+/** The panels whose node is in the workflow. A subgraph that is thrown away does not tell its nodes: they end here. */
 export function livePanels() {
+  for (const panel of live) if (!isInWorkflow(panel.node)) end(panel);
   return [...live];
+}
+
+/** @param {PlanPanel} panel */
+function end(panel) {
+  live.delete(panel);
+  panel.stop();
 }
 
 /** @param {LGraphNode | null} node */
@@ -61,10 +69,7 @@ export function attachPanel(node) {
   });
   after(node, "onConfigure", () => panel.inputsChanged());
   after(node, "onConnectionsChange", () => panel.inputsChanged());
-  after(node, "onRemoved", () => {
-    live.delete(panel);
-    panel.stop();
-  });
+  after(node, "onRemoved", () => end(panel));
   forwardGestures(panel.element, panel.body);
 }
 

@@ -35,6 +35,16 @@ export function findNode(executionId) {
 }
 
 /**
+ * Whether a node is in the workflow on the screen, in its root graph or in one of its subgraphs.
+ * @param {LGraphNode} node
+ */
+export function isInWorkflow(node) {
+  const root = app.rootGraph ?? app.graph;
+  const { graph } = node;
+  return !!graph && (graph === root || root.subgraphs?.get(graph.id) === graph);
+}
+
+/**
  * @param {LGraph} graph
  * @param {string} id
  * @returns {LGraphNode | null}
