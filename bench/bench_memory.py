@@ -62,12 +62,13 @@ def main(words: Sequence[str] | None = None) -> int:
     print(", ".join(gpu.values()) if gpu else NO_GPU, flush=True)
     bench = small_bench(host, options) if gpu is None else full_bench(host, options)
     results = Results(describe(host, gpu, bench))
-    sweep(bench, options, results)
-    if options.check_latents:
+    if not options.latents_only:
+        sweep(bench, options, results)
+    if options.check_latents or options.latents_only:
         results.latent_checks.extend(check_latents(bench, recipe) for recipe in options.recipes)
         results.write(options.output / "results.json")
     report(results, options.output)
-    return 1 if not results.rows else 0
+    return 0 if results.rows or results.latent_checks else 1
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -84,6 +85,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--gpu", type=int, default=0, metavar="N", help="which GPU, as nvidia-smi counts; default 0")
     add("--flags", default="", help='further server flags in one word: --flags="--disable-pinned-memory"')
     add("--check-latents", action="store_true", help="also compare latents with the modulation table on and off")
+    add("--latents-only", action="store_true", help="only that comparison, without the sweep")
     add("--cpu", action="store_true", help="the small run, also where there is a GPU")
     add("--redraw", type=Path, metavar="JSON", help="only print and draw an earlier results.json")
     options = parser.parse_args(words)
@@ -131,7 +133,7 @@ def defaults(options: argparse.Namespace, **values: object) -> None:
 
 
 def sweep(bench: Bench, options: argparse.Namespace, results: Results) -> None:
-    """All sessions, stock and loader in turn; results.json is written after each, so an interruption loses little."""
+    """All sessions, stock and loader in turn; results.json is written after each run."""
     for session in sessions(options):
         name = session.cell.name
         if name in results.skipped:
@@ -141,6 +143,7 @@ def sweep(bench: Bench, options: argparse.Namespace, results: Results) -> None:
             try:
                 for row in run_session(bench, session):
                     results.rows.append(row)
+                    results.write(options.output / "results.json")
                     print(run_line(row), flush=True)
             except LimitError as error:
                 reason = str(error)
