@@ -12,6 +12,7 @@ from pathlib import Path
 from .download_errors import StoppedError
 
 BLOCK_BYTES = 8 * 1024 * 1024
+FLUSH_BYTES = 128 * 1024 * 1024
 
 
 class Overflow(Exception):
@@ -34,6 +35,9 @@ class Sink:
         self._digest = hashlib.sha256()
         self._pool = ThreadPoolExecutor(1, "qwen-image-loader-sha256")
         self._hashing: Future[None] | None = None
+        self._flusher = ThreadPoolExecutor(1, "qwen-image-loader-flush")
+        self._flushing: Future[None] | None = None
+        self._flushed = 0
         self._lock = threading.Lock()
         self._stopped = False
         # Unbuffered: what was written is in the file, and closing a file on a full disk cannot fail.
@@ -65,6 +69,7 @@ class Sink:
             while rest:
                 rest = rest[self._file.write(rest) :]
             self._take(data)
+            self._flush_beside()
         self._on_bytes(self._position, len(data))
         return len(data)
 
@@ -80,7 +85,7 @@ class Sink:
             if offset == 0 and self._position:
                 self._wait_for_hash()
                 self._digest = hashlib.sha256()
-            self._position = self._file.seek(offset)
+            self._position = self._flushed = self._file.seek(offset)
         return offset
 
     def truncate(self) -> int:
@@ -92,7 +97,9 @@ class Sink:
         """Nothing is buffered."""
 
     def to_disk(self) -> None:
-        """Return when the bytes would survive a power cut."""
+        """Return when the bytes would survive a power cut. Raises OSError when the disk could not take them."""
+        if self._flushing is not None:
+            self._flushing.result()
         with self._lock:
             self._check()
             os.fsync(self._file.fileno())
@@ -115,6 +122,7 @@ class Sink:
     def _close(self) -> None:
         self._file.close()
         self._pool.shutdown(wait=False)
+        self._flusher.shutdown(wait=False)
 
     def _check(self) -> None:
         if self._stopped:
@@ -125,6 +133,15 @@ class Sink:
         if self._wants_hash:
             self._wait_for_hash()  # one block at a time: memory stays flat
             self._hashing = self._pool.submit(self._digest.update, data)
+
+    def _flush_beside(self) -> None:
+        """Let the disk work while the network does, so that little is left to flush at the end."""
+        if self._position - self._flushed < FLUSH_BYTES or (self._flushing and not self._flushing.done()):
+            return
+        if self._flushing:
+            self._flushing.result()  # an error of the disk is reported once only: here
+        self._flushed = self._position
+        self._flushing = self._flusher.submit(os.fsync, self._file.fileno())
 
     def _wait_for_hash(self) -> None:
         if self._hashing is not None:
