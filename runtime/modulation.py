@@ -12,11 +12,10 @@ import torch
 from comfy.ldm.qwen_image.model import QwenImageTransformer2DModel
 from comfy.model_patcher import ModelPatcher
 
+from .log import log
 from .modulation_cache import ModulationCache
 from .modulation_table import ModulationTable
 from .modulation_weights import LINEARS, ModulationSourceError, ModulationWeights
-
-__all__ = ["ModulationSourceError", "apply_modulation_table", "find_unsupported"]
 
 
 def find_unsupported(model: ModelPatcher) -> str | None:
@@ -43,15 +42,19 @@ def find_unsupported(model: ModelPatcher) -> str | None:
 def apply_modulation_table(model: ModelPatcher, source_path: str, cache_dir: str) -> ModelPatcher:
     """Hide the modulation layers of `model`, just loaded from `source_path`; rows are kept in `cache_dir`.
 
-    Changes the inner model, so every clone has it, and returns `model`. Raises ValueError when `find_unsupported`
-    has a reason, ModulationSourceError (a ValueError) when the file does not hold the model's weights; the model is
-    then as it was.
+    Changes the inner model, so every clone has it, and returns `model`. A file that the layers cannot be read from
+    again (not safetensors, or not what the host made of it) leaves the model as it was, with a warning.
+    Raises ValueError when `find_unsupported` has a reason.
     """
     reason = find_unsupported(model)
     if reason is not None:
         raise ValueError(f"{source_path}: {reason}")
     diffusion_model = model.model.diffusion_model
-    weights = ModulationWeights(diffusion_model, source_path)
+    try:
+        weights = ModulationWeights(diffusion_model, source_path)
+    except ModulationSourceError as error:
+        log.warning(f"The modulation table is not used: {error}")
+        return model
     visible_bytes = model.model_size() - weights.loaded_bytes
     ModulationTable(model.model, weights, ModulationCache(cache_dir)).attach(diffusion_model)
     model.size = visible_bytes  # the state dict still shows the hidden layers, so the host must not count by itself

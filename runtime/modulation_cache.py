@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import re
 import tempfile
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .log import log
 from .modulation_rows import Rows
 
 LIMIT_BYTES = 512 * 1024**2
@@ -26,8 +26,6 @@ FORMAT = "qwen-image-loader modulation rows 1"
 STALE_TEMPORARY_SECONDS = 3600
 _OWN_FILE = re.compile(r"^[0-9a-f]{32}\.safetensors$")
 _TEMPORARY_SUFFIX = ".partial"
-
-logger = logging.getLogger("qwen-image-loader")
 
 
 class ModulationCache:
@@ -111,7 +109,7 @@ class ModulationCache:
     def _complain(self, message: str) -> None:
         if not self._complained:
             self._complained = True
-            logger.warning(message)
+            log.warning(message)
 
 
 def _checked(name: str, facts: dict[str, str], tensors: dict[str, torch.Tensor]) -> Rows | None:

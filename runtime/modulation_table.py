@@ -9,7 +9,6 @@ On a miss the layers are read from the file once, for the whole schedule that th
 from __future__ import annotations
 
 import hashlib
-import logging
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import comfy.model_management
 import torch
 
+from .log import log
 from .modulation_arithmetic import describe_arithmetic
 from .modulation_cache import ModulationCache
 from .modulation_layer import TabledLinear
@@ -27,8 +27,6 @@ from .modulation_weights import LINEARS, ModulationWeights
 
 MEMORY_LIMIT_BYTES = 256 * 1024**2
 BUFFERS = 4
-
-logger = logging.getLogger("qwen-image-loader")
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ class ModulationTable:
         if hooked or self._hooked:
             self.weights.map_again()  # the host patches hooked weights in place: into our mapped pages
         if hooked and not self._hooked:
-            logger.info("Modulation table: scheduled LoRAs change these layers, so they are run at every step.")
+            log.info("Modulation table: scheduled LoRAs change these layers, so they are run at every step.")
         self._hooked = hooked
         patched = patcher is not None and patches_any(self.weights, patcher, range(len(self.weights.names)))
         state = describe_arithmetic(self.weights.layer(0), patcher, embedding.device)
@@ -187,7 +185,7 @@ class ModulationTable:
             other = self._request(state, embedding)
             if self._find(other.name, on_disk) is None:
                 wanted.setdefault(other.name, other)
-        logger.info(f"Modulation table: reading {len(self.weights.names)} layers once for {len(wanted)} timesteps.")
+        log.info(f"Modulation table: reading {len(self.weights.names)} layers once for {len(wanted)} timesteps.")
         built = self._build(list(wanted.values()), patcher)
         self._schedule = set(wanted)
         for name, rows in zip(wanted, built, strict=True):

@@ -56,8 +56,12 @@ def test_releases_with_other_timestep_embeddings(play, release):
 
 @pytest.mark.parametrize("weight_format", FORMATS)
 def test_every_weight_format(play, weight_format):
+    assert play("formats")[weight_format]["difference"] == 0
+
+
+@pytest.mark.parametrize("weight_format", ["fp8", "bf16", "comfy_quant_int8"])
+def test_a_lora_on_modulation_in_a_weight_format(play, weight_format):
     facts = play("formats")[weight_format]
-    assert facts["difference"] == 0
     assert facts["lora difference"] == 0
     assert facts["lora effect"] > 0
 

@@ -58,6 +58,13 @@ def test_a_patcher_made_anew_around_the_model(play):
     assert play("nodes")["patcher made anew around the model"]["difference"] == 0
 
 
+def test_a_file_that_is_not_the_models_own_leaves_the_model_as_it_was(play):
+    facts = play("nodes")["another file as the source"]
+    assert facts["difference"] == 0
+    assert len(facts["log"]) == 1
+    assert "does not hold the loaded weights" in facts["log"][0]
+
+
 def test_loras_find_the_layers(play):
     assert play("nodes")["lora keys"] == {"same": True, "has modulation": True}
 

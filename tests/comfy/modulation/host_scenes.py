@@ -14,7 +14,7 @@ import comfy.utils
 import torch
 from comfy.patcher_extension import WrappersMP
 from scenes import LATENT, Facts, scene
-from studio import difference, layers_read, load_stock, load_tabled, make_lora, sample, with_lora
+from studio import difference, layers_read, load_stock, load_tabled, log, make_lora, modulation, sample, with_lora
 
 ON_MODULATION = ("img_mod.1", "txt_mod.1")
 KEY = "diffusion_model.transformer_blocks.0.img_mod.1"
@@ -104,6 +104,10 @@ def nodes(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
     weights = [model.get_key_patches(f"{KEY}.") for model in (stock, tabled)]
     same = all(torch.equal(weights[0][k][0][0].float(), weights[1][k][0][0].float()) for k in weights[0])
     yield "weights for merging", {"same": same and weights[0].keys() == weights[1].keys(), "number": len(weights[1])}
+    del tabled, pair, weights
+    log.take()
+    untouched = modulation.apply_modulation_table(load_stock(models["bf16"]), models["distill"], str(folder / "rows"))
+    yield "another file as the source", compare(stock, untouched, plain) | {"log": log.take()}
 
 
 @scene("saving")
