@@ -37,7 +37,7 @@ def test_nothing_is_fetched_until_the_button_is_pressed(missing: Locator, hub: H
 
 
 def test_a_download_shows_its_progress_and_ends_in_a_plan_without_missing_files(missing: Locator, models: Path) -> None:
-    missing.get_by_role("button", name="Download").click()
+    missing.locator("[data-key=download]").click()
     bar = missing.get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]"))
     expect(missing.locator(".qil-fetch")).to_contain_text(NAME)
@@ -48,39 +48,39 @@ def test_a_download_shows_its_progress_and_ends_in_a_plan_without_missing_files(
 
 
 def test_cancel_stops_it_and_leaves_nothing_half_written(missing: Locator, models: Path) -> None:
-    missing.get_by_role("button", name="Download").click()
+    missing.locator("[data-key=download]").click()
     expect(missing.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]"))
-    missing.get_by_role("button", name="Cancel").click()
+    missing.locator("[data-key=cancel]").click()
     expect(missing.locator(".qil-fetch")).to_contain_text("cancelled")
-    expect(missing.get_by_role("button", name="Download")).to_be_enabled()
+    expect(missing.locator("[data-key=download]")).to_be_enabled()
     assert not (models / "vae" / NAME).exists()
 
 
 def test_an_error_says_why_and_can_be_tried_again(missing: Locator, hub: Hub) -> None:
     hub.misbehave(NAME, Fault.MISSING, times=None)
-    missing.get_by_role("button", name="Download").click()
+    missing.locator("[data-key=download]").click()
     expect(missing.get_by_role("alert")).to_contain_text(NAME, timeout=30_000)
     hub.behave()
-    missing.get_by_role("button", name="Try again").click()
+    missing.locator("[data-key=download]").click()
     expect(missing.locator(".qil-fetch")).to_have_count(0, timeout=30_000)
 
 
 def test_removing_the_node_meanwhile_harms_nothing(missing: Locator, editor: Editor, models: Path) -> None:
-    missing.get_by_role("button", name="Download").click()
+    missing.locator("[data-key=download]").click()
     expect(missing.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]"))
     (node,) = editor.nodes()
     editor.node(node, "node => node.graph.remove(node)")
     expect(editor.page.locator(".qil-plan")).to_have_count(0)
     second = editor.add_node()
     editor.set_widget(second, "vae_file", NAME)
-    expect(editor.panel().get_by_role("button", name="Cancel")).to_be_visible()
+    expect(editor.panel().locator("[data-key=cancel]")).to_be_visible()
 
 
 def test_every_panel_shows_the_same_download(missing: Locator, editor: Editor) -> None:
     second = editor.add_node(450, 0)
     editor.set_widget(second, "vae_file", NAME)
     missing = editor.panel(editor.nodes()[0])
-    missing.get_by_role("button", name="Download").click()
+    missing.locator("[data-key=download]").click()
     expect(editor.panel(second).get_by_role("progressbar")).to_be_visible()
-    editor.panel(second).get_by_role("button", name="Cancel").click()
+    editor.panel(second).locator("[data-key=cancel]").click()
     expect(missing.locator(".qil-fetch")).to_contain_text("cancelled")
