@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from ..planner.catalog import get_catalog_file
@@ -99,11 +100,13 @@ def _fetch(load_plan: LoadPlan, machine: Machine, options: argparse.Namespace) -
 
 def _follow(job: Job, as_json: bool) -> None:
     is_terminal = sys.stdout.isatty() and not as_json
-    while not job.wait(REDRAW_SECONDS if is_terminal else LINE_SECONDS):
+    next_line = 0.0
+    while not job.wait(REDRAW_SECONDS):  # in short steps: a long wait would not notice Ctrl+C on every system
         state = job.state()
         if is_terminal:
             print(f"\r{_bar(state)} {state.text()}\x1b[K", end="", flush=True)
-        else:
+        elif monotonic() >= next_line:
+            next_line = monotonic() + LINE_SECONDS
             _say({"download": state.to_json()}, state.text(), as_json)
     if is_terminal:
         print()
