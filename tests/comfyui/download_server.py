@@ -18,12 +18,15 @@ from comfyui_server import ComfyServer
 from download_fixtures import STAGING, teach_catalog
 from hub import Hub
 from stock_graphs import DEFAULTS, LOADER
-from tiny_models import ensure_tiny_models
+from tiny_models import ensure_tiny_models, place_models
 
 PREFIX = "/qwen-image-loader"
 TOKEN = "hf_not_a_real_token"
 VAE = "qwen_image_vae.safetensors"
 LORA = "Qwen-Image-Lightning-8steps-V1.0.safetensors"
+BASE = "qwen_image_fp8_e4m3fn.safetensors"
+DISTILLED = "qwen_image_distill_full_fp8_e4m3fn.safetensors"
+TEXT_ENCODER = "qwen_2.5_vl_7b_fp8_scaled.safetensors"
 VALUES = {"recipe": "distilled", "precision": "fp8_e4m3fn", "download_missing": True}
 _limits = itertools.count(100)
 
@@ -33,6 +36,7 @@ class Downloads:
 
     def __init__(self, host: Host, base: Path, hub: Hub, served: Mapping[str, Path]) -> None:
         self.hub = hub
+        self.cached = served
         self.served = {path.name: path for path in served.values()}
         make_base(base, host, models=(), copy_pack=True)
         facts = self._serve(host)
@@ -51,6 +55,12 @@ class Downloads:
             sha256 = self.hub.add(row.repo, row.path, path)
             facts[name] = {"size_bytes": path.stat().st_size, "size_is_exact": True, "sha256": sha256}
         return facts
+
+    def place(self, *names: str) -> None:
+        """Put files into the models folder, as if they had been fetched long ago."""
+        for file, path in self.cached.items():
+            if path.name in names:
+                place_models({file: path}, self.models)
 
     def clear(self) -> None:
         """An empty models folder again, and no download under way."""
