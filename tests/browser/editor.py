@@ -120,6 +120,15 @@ class Editor:
         self.page.keyboard.type(words)
         self.page.get_by_text("Load Qwen-Image", exact=True).first.wait_for()
 
+    def put_down_new_node(self, x: float, y: float) -> None:
+        """A node from search hangs on the pointer until a click puts it down."""
+        ghosts = f'window.comfyAPI.app.app.canvas.graph._nodes.filter(n => n.type === "{NODE}" && n.flags.ghost)'
+        self.page.wait_for_function(f"() => {ghosts}.length")
+        self.page.mouse.move(x, y, steps=4)
+        self.wait_for_frames()
+        self.page.mouse.click(x, y)
+        self.page.wait_for_function(f"() => !{ghosts}.length")
+
     def node(self, node: int, function: str, argument: Any = None) -> Any:
         """Run `function(node, argument)` with a node of the graph on screen."""
         find = "app.canvas.graph.getNodeById(id)"

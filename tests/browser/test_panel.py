@@ -20,7 +20,7 @@ def test_people_find_the_node_by_these_words(editor: Editor, words: str) -> None
 def test_a_node_placed_from_search_shows_its_plan(editor: Editor) -> None:
     editor.search("load qwen")
     editor.page.keyboard.press("Enter")
-    editor.page.mouse.click(700, 300)  # the new node hangs on the pointer until it is put down
+    editor.put_down_new_node(720, 320)
     editor.wait_for_plans()
     expect(editor.panel().locator(".qil-release")).to_have_text("Qwen-Image")
     expect(editor.panel().locator(".qil-files li").first).to_contain_text("qwen_image")
