@@ -110,11 +110,23 @@ async def _read_post(request: web.Request) -> dict[str, Any]:
 
 
 def is_foreign(headers: Mapping[str, str]) -> bool:
-    """True for a request that a browser sent for another site's page. Programs send neither header."""
-    if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return True
+    """True for a request that a browser sent for another site's page. Programs send neither header.
+
+    A page cannot change Sec-Fetch-Site, so it decides where it is there (also behind proxies that rename the host);
+    browsers leave it out on plain http to other machines, where Origin and Host must agree.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in ("same-origin", "none")
     origin = headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+    return origin is not None and _netloc(origin) != headers.get("Host", "").lower()
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # for example "http://[": no address at all
+        return ""
 
 
 def _refuse(status: int, message: str) -> web.Response:

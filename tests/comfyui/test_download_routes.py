@@ -18,6 +18,7 @@ FOREIGN = (
     {"Sec-Fetch-Site": "same-site"},
     {"Origin": "null"},
     {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "http://["},
 )
 
 
@@ -38,9 +39,12 @@ def test_a_form_is_not_json(downloads: Downloads, kind: str) -> None:
 
 
 def test_the_editors_own_page_may_start_and_cancel(downloads: Downloads) -> None:
-    own = {"Origin": downloads.server.url, "Sec-Fetch-Site": "same-origin"}
-    assert downloads.post("/download/start", {"files": [VAE]}, own)[0] == 200
-    assert downloads.post("/download/cancel", {}, own)[0] == 200
+    page = {"Origin": downloads.server.url, "Sec-Fetch-Site": "same-origin"}
+    plain = {"Origin": downloads.server.url}
+    behind_a_proxy = {"Origin": "https://comfy.example", "Sec-Fetch-Site": "same-origin"}
+    for own in (page, plain, behind_a_proxy):
+        assert downloads.post("/download/start", {"files": [VAE]}, own)[0] == 200
+        assert downloads.post("/download/cancel", {}, own)[0] == 200
 
 
 def test_the_plan_route_says_what_is_missing_and_nothing_secret(downloads: Downloads) -> None:
