@@ -13,6 +13,7 @@ from ..planner.load_plan import LoadPlan
 from .log import log
 
 PLAN_EVENT = "qwen-image-loader.executed"
+MEASURED_EVENT = "qwen-image-loader.measured"
 
 
 def executing_node_id() -> str:
@@ -44,3 +45,10 @@ def send_plan(plan: LoadPlan, node_id: str) -> None:
     log.info("%s", plan_text(plan))
     server = PromptServer.instance
     server.send_sync(PLAN_EVENT, {"node_id": node_id, "plan": plan.to_json()}, server.client_id)
+
+
+def send_measured(node_id: str, peak_vram_bytes: int | None, seconds_per_step: float) -> None:
+    """Tells the editor what a run took; `peak_vram_bytes` is None where it cannot be known."""
+    server = PromptServer.instance
+    measured = {"node_id": node_id, "peak_vram_bytes": peak_vram_bytes, "seconds_per_step": seconds_per_step}
+    server.send_sync(MEASURED_EVENT, measured, server.client_id)

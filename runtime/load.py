@@ -27,6 +27,7 @@ from . import modulation
 from .events import server_is_idle
 from .held_parts import HeldParts
 from .log import log
+from .measured_run import measure_runs
 from .model_files import file_stamp, full_path
 from .own_folder import own_folder
 
@@ -72,6 +73,7 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     clip = held_parts.get_or_load(text_key, lambda: _load_text_encoder(text_file, on_cpu))
     vae = held_parts.get_or_load(vae_key, lambda: _load_vae(vae_file))
     model = _apply_settings(model, plan.settings)
+    measure_runs(model, node_id)
     held_parts.let_go_with(model, node_id, server_is_idle)
     return LoadedParts(model, clip, vae)
 
