@@ -1,0 +1,31 @@
+"""From the template browser to a picture, and what the panel says of the run."""
+
+from __future__ import annotations
+
+from editor import Editor
+from playwright.sync_api import expect
+
+TEMPLATE = "Qwen-Image_fast_on_small_cards"
+
+
+def test_a_workflow_of_the_template_browser_runs_to_a_picture(editor: Editor) -> None:
+    page = editor.page
+    editor.app("app => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_role("dialog").get_by_text("qwen-image-loader", exact=True).click()
+    page.get_by_role("dialog").get_by_text(TEMPLATE, exact=True).click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    editor.wait_for_plans()
+    (node,) = editor.nodes()
+    editor.app(
+        """app => {
+            const size = app.rootGraph._nodes.find(node => node.type === "EmptySD3LatentImage")
+            for (const widget of size.widgets) if (["width", "height"].includes(widget.name)) widget.value = 64
+            const sampler = app.rootGraph._nodes.find(node => node.type === "KSampler")
+            sampler.widgets.find(widget => widget.name === "seed").value = Date.now() // so that it is not in the cache
+        }"""
+    )
+    with page.expect_response(lambda response: "/view?" in response.url and "type=output" in response.url, timeout=120_000):
+        page.get_by_test_id("queue-button").click()
+    editor.look_at(*editor.node(node, "node => [node.pos[0], node.pos[1] + 200]"))
+    expect(editor.panel().locator(".qil-measured")).to_contain_text("s per step")
+    assert editor.app("app => app.extensionManager.lastExecutionError ?? null") is None
