@@ -75,7 +75,8 @@ class StagePlan:
     """Memory of one stage ("encode", "sample", "decode"), in bytes.
 
     `resident_bytes` of weights stay on the device, `streamed_bytes` are moved to it per step (or once, for encode and
-    decode), `activation_bytes` is working memory; `peak_vram_bytes` is the sum with the host's buffers.
+    decode), `activation_bytes` is working memory; `peak_vram_bytes` is the sum with the host's buffers and with what
+    dynamic VRAM leaves there of other models.
     """
 
     stage: str

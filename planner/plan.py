@@ -22,10 +22,12 @@ from .load_plan import (
 from .memory import (
     ENCODE_ACTIVATION_BYTES,
     HOST_RAM_BYTES,
+    Weights,
     decode_stage,
     encode_stage,
     ram_needed_bytes,
     usable_vram_bytes,
+    with_kept_models,
 )
 from .plan_warnings import find_plan_warnings, warn_of_rereading
 from .reasons import file_reason, modulation_reason, recipe_reason
@@ -116,9 +118,10 @@ def _assemble(
 ) -> LoadPlan:
     usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
     device = "cpu" if request.text_encoder_device == "cpu" or hardware.kind == KIND_CPU else "gpu"
+    kept = Weights(0) if device == "cpu" else text_encoder.weights
     stages = (
         encode_stage(text_encoder.weights, usable, hardware, device),
-        best.sample,
+        with_kept_models(best.sample, kept, hardware, request.vram_limit_bytes),
         decode_stage(vae.weights, release.width, release.height, usable, hardware),
     )
     ram_needed = ram_needed_bytes(best.weights, text_encoder.weights, best.sample, hardware)

@@ -74,7 +74,7 @@ function stageRow(stage, hardware, scale, measured) {
   const card = hardware.vram_total_bytes;
   const width = (/** @type {number} */ bytes) => `${(100 * Math.max(0, bytes)) / scale}%`;
   const resident = Math.min(stage.resident_bytes, card);
-  const working = Math.min(Math.max(0, stage.peak_vram_bytes - stage.resident_bytes), card - resident);
+  const working = Math.min(stage.activation_bytes, card - resident);
   const over = stage.peak_vram_bytes > card;
   const parts = { resident: gib(stage.resident_bytes), working: gib(working), streamed: gib(stage.streamed_bytes) };
   const words = t(stage.streamed_bytes > 0 ? "barStreamed" : "bar", {

@@ -187,3 +187,13 @@ def test_machine_facts_that_spoil_pictures_are_warned_about() -> None:
     result = plan(QWEN, flagged, files_of("fp8+fp8 L4"))
     assert [warning.code for warning in result.warnings] == ["risky_flag"]
     assert "Start ComfyUI without --use-sage-attention" in plan_text(result)
+
+
+def test_the_peak_counts_what_dynamic_vram_leaves_on_the_card() -> None:
+    """As measured on a card with much room and one with little: all models together, and the whole card."""
+    large = plan(QWEN, machine("H100-80"), files_of("six")).stages[1].peak_vram_bytes
+    assert large == pytest.approx(29.4 * GIB, rel=0.03)
+    small = plan(QWEN, SMALL, files_of("six")).stages[1].peak_vram_bytes
+    assert small == pytest.approx(7.97 * GIB, rel=0.03)
+    legacy = plan(QWEN, replace(SMALL, dynamic_vram=False), files_of("six")).stages[1].peak_vram_bytes
+    assert legacy < small
