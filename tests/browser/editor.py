@@ -34,6 +34,7 @@ HOST_NOISE = (
     "legacy queue/history menu",
     "[MaskEditor]",
     "graph accessed before initialization",
+    "[subgraphNavigation]",
 )
 
 
@@ -57,8 +58,11 @@ class Editor:
     def open(self) -> None:
         """Load the page, choose the renderer, and wait until it can be used."""
         self.page.goto(self.server.url)
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.wait_until_ready()
         self.setting("Comfy.VueNodes.Enabled", self.renderer == "nodes2")
+
+    def wait_until_ready(self) -> None:
+        self.page.wait_for_function(READY, timeout=60_000)
 
     def setting(self, name: str, value: Any) -> None:
         self.app("(app, [name, value]) => app.extensionManager.setting.set(name, value)", [name, value])

@@ -178,3 +178,14 @@ def test_the_keyboard_opens_a_reason(editor: Editor) -> None:
     expect(row).to_have_attribute("aria-expanded", "true")
     expect(editor.panel().locator("#qil-file-vae")).to_contain_text("VAE")
     assert row.evaluate("row => row.getRootNode().activeElement === row")
+
+
+def test_a_reloaded_page_shows_the_plan_again(editor: Editor) -> None:
+    node = editor.add_node()
+    editor.set_widget(node, "recipe", "distilled")
+    editor.page.wait_for_function("() => Object.values(localStorage).some(draft => draft.includes('distilled'))")
+    editor.page.reload()
+    editor.wait_until_ready()
+    editor.look_at(0, 0)
+    editor.wait_for_plans()
+    expect(editor.panel().locator(".qil-recipe")).to_have_text("distilled")
