@@ -38,6 +38,14 @@ def reduced(graph: Graph, side: int = 128) -> Graph:
     return smaller
 
 
+def one_step(graph: Graph) -> Graph:
+    """The same graph with one step per sampler, where not the image but what leads to it is looked at."""
+    shorter = copy.deepcopy(graph)
+    for node in nodes_of(shorter, "KSampler"):
+        shorter[node]["inputs"]["steps"] = 1
+    return shorter
+
+
 def without_unused(graph: Graph, output_types: tuple[str, ...] = ("SaveImage", "PreviewAny")) -> Graph:
     """The nodes that some output node needs."""
     wanted = [node for kind in output_types for node in nodes_of(graph, kind)]

@@ -16,6 +16,7 @@ from comfyui_host import REPOSITORY, Host
 from comfyui_server import ComfyServer
 from in_comfyui import run_in_comfyui
 from stock_graphs import DISTILLED, stock_template, with_loader
+from workflow_graphs import one_step
 
 GOLDEN = REPOSITORY / "tests" / "golden_headers"
 BASE = "qwen_image_fp8_e4m3fn.safetensors"
@@ -95,7 +96,7 @@ def bad_server(comfyui_host: Host, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def loader_graph(server: ComfyServer, **values: Any) -> dict[str, Any]:
     """The template at 64 pixels with Load Qwen-Image, its plan shown by a text node."""
-    graph = with_loader(stock_template(server.object_info(), "Lightning 8 steps", side=64), **values)
+    graph = one_step(with_loader(stock_template(server.object_info(), "Lightning 8 steps", side=64), **values))
     graph["text"] = {"class_type": "PreviewAny", "inputs": {"source": ["loader", 7]}}
     return graph
 

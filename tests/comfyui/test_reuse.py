@@ -8,6 +8,7 @@ from typing import Any
 
 from comfyui_server import ComfyServer
 from stock_graphs import stock_template, with_loader
+from workflow_graphs import one_step
 
 # What ComfyUI logs when it reads a diffusion model and a text encoder from their files.
 LOADS = {"diffusion model": r"model weight dtype ", "text encoder": r"CLIP/text encoder model load device"}
@@ -23,10 +24,10 @@ def loads_in(server: ComfyServer, graph: dict[str, Any]) -> dict[str, int]:
 
 
 def test_only_what_changed_is_loaded_again(comfy_server: ComfyServer, object_info: dict[str, Any]) -> None:
-    stock = stock_template(object_info, "Lightning 8 steps", side=64)
+    stock = one_step(stock_template(object_info, "Lightning 8 steps", side=64))
 
     def graph(recipe: str, seed: int) -> dict[str, Any]:
-        made = with_loader(stock, recipe=recipe)
+        made = one_step(with_loader(stock, recipe=recipe))
         for node in made.values():
             if node["class_type"] == "KSampler":
                 node["inputs"]["seed"] = seed
@@ -42,8 +43,8 @@ def test_only_what_changed_is_loaded_again(comfy_server: ComfyServer, object_inf
 def test_the_models_are_let_go_by_another_workflow_and_by_the_unload_button(
     comfy_server: ComfyServer, object_info: dict[str, Any]
 ) -> None:
-    stock = stock_template(object_info, "Lightning 8 steps", side=64)
-    graph = with_loader(stock, recipe="base")
+    stock = one_step(stock_template(object_info, "Lightning 8 steps", side=64))
+    graph = one_step(with_loader(stock, recipe="base"))
     loads_in(comfy_server, graph)
     loads_in(comfy_server, stock)
     assert loads_in(comfy_server, graph) == {"diffusion model": 1, "text encoder": 1}
