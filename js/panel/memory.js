@@ -44,7 +44,7 @@ export function showMemory(place, state) {
         ),
       ),
       h("div", { class: "qil-bars" }, ...stages.flatMap((stage) => stageRow(stage, hardware, scale, state.measured))),
-      legend(streamed),
+      legend(stages, streamed),
       (!oneMemory || plan.rereads_from_disk) && ramBlock(plan),
       state.measured && lastRun(state.measured, sample),
     ];
@@ -75,6 +75,7 @@ function stageRow(stage, hardware, scale, measured) {
   const width = (/** @type {number} */ bytes) => `${(100 * Math.max(0, bytes)) / scale}%`;
   const resident = Math.min(stage.resident_bytes, card);
   const working = Math.min(stage.activation_bytes, card - resident);
+  const kept = Math.min(keptBytes(stage), card - resident - working);
   const over = stage.peak_vram_bytes > card;
   const parts = { resident: gib(stage.resident_bytes), working: gib(working), streamed: gib(stage.streamed_bytes) };
   const words = t(stage.streamed_bytes > 0 ? "barStreamed" : "bar", {
@@ -94,6 +95,7 @@ function stageRow(stage, hardware, scale, measured) {
         { class: over ? "qil-card qil-over" : "qil-card", style: { width: width(card) } },
         h("i", { class: "qil-resident", style: { width: `${(100 * resident) / card}%` } }),
         h("i", { class: "qil-working", style: { width: `${(100 * working) / card}%` } }),
+        h("i", { class: "qil-kept", style: { width: `${(100 * kept) / card}%` } }),
         h("i", { class: "qil-free-mark", style: { left: `${Math.min(100, (100 * hardware.vram_free_bytes) / card)}%` } }),
         peak != null && h("i", { class: "qil-measured-mark", style: { left: `${Math.min(100, (100 * peak) / card)}%` } }),
       ),
@@ -103,13 +105,25 @@ function stageRow(stage, hardware, scale, measured) {
   ];
 }
 
-/** @param {number} streamed bytes per step */
-function legend(streamed) {
+/**
+ * What a stage's peak holds beside its own weights and working memory: buffers, and models used before.
+ * @param {StagePlan} stage
+ */
+function keptBytes(stage) {
+  return Math.max(0, stage.peak_vram_bytes - stage.resident_bytes - stage.activation_bytes);
+}
+
+/**
+ * @param {StagePlan[]} stages
+ * @param {number} streamed bytes per step
+ */
+function legend(stages, streamed) {
   /** @type {[string, string][]} */
   const entries = [
     ["resident", t("legendResident")],
     ["working", t("legendWorking")],
   ];
+  if (stages.some((stage) => keptBytes(stage) > 0)) entries.push(["kept", t("legendKept")]);
   if (streamed > 0) entries.push(["streaming", t("legendStreamed", { size: gib(streamed) })]);
   return h(
     "div",

@@ -126,6 +126,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-card > i:first-child { border-radius: 3px 0 0 3px; }
 .qil-resident { height: 100%; background: var(--qil-blue); }
 .qil-working { height: 100%; background: radial-gradient(circle, var(--qil-back) 1px, transparent 1.4px) 0 0 / 5px 5px, var(--qil-teal); }
+.qil-kept { height: 100%; background: color-mix(in srgb, var(--qil-text) 26%, var(--qil-back)); }
 .qil-streaming { height: 10px; border-radius: 0 3px 3px 0; flex: none; background: repeating-linear-gradient(135deg, var(--qil-amber) 0 3px, transparent 3px 6px); box-shadow: inset 0 0 0 1px var(--qil-amber); }
 .qil-free-mark { position: absolute; top: -3px; width: 0; height: 20px; border-left: 2px dotted var(--qil-text); transform: translateX(-1px); }
 .qil-measured-mark { position: absolute; top: 3px; width: 8px; height: 8px; transform: translateX(-4px) rotate(45deg); background: var(--qil-text); box-shadow: 0 0 0 1.5px var(--qil-back); }

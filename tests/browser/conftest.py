@@ -24,7 +24,7 @@ SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.UseNewMenu": "Top", "Comfy.M
 
 @pytest.fixture(scope="session")
 def panel_server(comfyui_host: Host, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A server with the template's files and fifty more, a local hub, and a user who has closed the first-run screens."""
+    """A server with the template's files and fifty more, a local hub, and a user who is past the first-run screens."""
     base = make_base(tmp_path_factory.mktemp("panel-server"), comfyui_host)
     loras = base / "models" / "loras"
     lora = next(loras.glob("*.safetensors"))

@@ -39,7 +39,7 @@ HOST_NOISE = (
 
 
 class Editor:
-    """One open editor. `renderer` is "canvas" or "nodes2". `problems` grows with every error and warning of the page."""
+    """One open editor. `renderer` is "canvas" or "nodes2". `problems` grows with every error and warning."""
 
     def __init__(self, page: Page, server: ComfyServer, renderer: str) -> None:
         self.page = page
@@ -78,7 +78,8 @@ class Editor:
 
     def load(self, workflow: dict[str, Any]) -> None:
         self.app(
-            "(app, graph) => app.loadGraphData(graph, true, false, app.extensionManager.workflow.activeWorkflow)", workflow
+            "(app, graph) => app.loadGraphData(graph, true, false, app.extensionManager.workflow.activeWorkflow)",
+            workflow,
         )
         self.look_at(0, 0)
 
@@ -111,7 +112,7 @@ class Editor:
         return int(node)
 
     def search(self, words: str, x: float = 700, y: float = 300) -> None:
-        """Open the node search by a double click on the empty graph, type, and wait until our node is among the results."""
+        """Open the node search by a double click on the empty graph, type, and wait for our node among the results."""
         typing = 'document.activeElement?.tagName === "INPUT"'
         self.page.mouse.dblclick(x, y)
         if not self.page.evaluate(f"""() => new Promise(done => {{
@@ -147,19 +148,23 @@ class Editor:
         """The panel of a node, or the only one on screen."""
         if node is None:
             return self.page.locator(".qil-plan:visible")
-        number = self.node(node, """node => {
+        number = self.node(
+            node,
+            """node => {
             const element = node.widgets.find(w => w.type === "qwen-image-loader.plan").element
             element.dataset.test = node.id
             return node.id
-        }""")
+        }""",
+        )
         return self.page.locator(f'.qil-plan[data-test="{number}"]')
 
     def wait_for_plans(self) -> None:
         """Until every panel on screen shows the answer to its last question."""
         self.page.wait_for_function(
             """() => {
-                const panels = [...document.querySelectorAll(".qil-plan")].map(p => p.shadowRoot.querySelector(".qil-panel"))
-                return panels.length && panels.every(p => p.getAttribute("aria-busy") === "false")
+                const panels = [...document.querySelectorAll(".qil-plan")]
+                const bodies = panels.map(panel => panel.shadowRoot.querySelector(".qil-panel"))
+                return bodies.length && bodies.every(body => body.getAttribute("aria-busy") === "false")
             }"""
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from machines import DISTILL_BF16, DISTILL_FP8, L8, TEXT, VAE, BASE_FP8, machine, on_disk
+from machines import BASE_FP8, DISTILL_BF16, DISTILL_FP8, L8, TEXT, VAE, machine, on_disk
 from qwen_image_loader.planner.explain import plan_text
 from qwen_image_loader.planner.plan import plan
 from qwen_image_loader.planner.request import LoadRequest
@@ -15,7 +15,9 @@ FOLDERS = ("diffusion_models", "text_encoders", "vae", "loras")
 GIB = 1024**3
 
 
-def answer(machine_name: str, files: tuple[str, ...] = TEMPLATE, download: DownloadState | None = None, **inputs: Any) -> dict[str, Any]:
+def answer(
+    machine_name: str, files: tuple[str, ...] = TEMPLATE, download: DownloadState | None = None, **inputs: Any
+) -> dict[str, Any]:
     """What the plan route answers on `machine_name` (tests/planner/machines.py) with these catalog files on disk."""
     made = plan(LoadRequest("Qwen-Image", **inputs), machine(machine_name), [on_disk(name) for name in files])
     return {

@@ -1,4 +1,4 @@
-"""Fetching from the panel: nothing unasked, live progress, a way to stop, errors with the next step. The hub is local."""
+"""Fetching from the panel: nothing unasked, live progress, a way to stop, errors with a next step. The hub is local."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def missing(editor: Editor, hub: Hub, models: Path) -> Iterator[Locator]:
     panel = editor.panel()
     expect(panel.locator(".qil-fetch")).to_contain_text("1 file missing")
     yield panel
-    editor.app("app => app.api.fetchApi('/qwen-image-loader/download/cancel', "
-               "{ method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' })")
+    editor.app(
+        "app => app.api.fetchApi('/qwen-image-loader/download/cancel', "
+        "{ method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' })"
+    )
     (models / "vae" / NAME).unlink(missing_ok=True)
 
 

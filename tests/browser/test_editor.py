@@ -62,7 +62,9 @@ def test_two_nodes_have_two_plans(editor: Editor) -> None:
 def test_a_pasted_node_shows_the_plan_of_its_own_inputs(editor: Editor) -> None:
     first = editor.add_node()
     editor.set_widget(first, "recipe", "distilled")
-    editor.app("(app, id) => { app.canvas.select(app.canvas.graph.getNodeById(id)); app.canvas.copyToClipboard() }", first)
+    editor.app(
+        "(app, id) => { app.canvas.select(app.canvas.graph.getNodeById(id)); app.canvas.copyToClipboard() }", first
+    )
     editor.app("app => { app.canvas.graph_mouse = [480, 0]; app.canvas.pasteFromClipboard() }")
     editor.wait_for_plans()
     second = next(node for node in editor.nodes() if node != first)

@@ -69,7 +69,9 @@ def test_choosing_with_the_mouse_plans_again(editor: Editor) -> None:
 def test_a_late_answer_to_an_old_question_is_dropped(editor: Editor) -> None:
     node = editor.add_node()
     held: list[Route] = []
-    editor.page.route(PLAN_ROUTE, lambda route: held.append(route) if "recipe=base" in route.request.url else route.continue_())
+    editor.page.route(
+        PLAN_ROUTE, lambda route: held.append(route) if "recipe=base" in route.request.url else route.continue_()
+    )
     try:
         with editor.page.expect_request(lambda request: "recipe=base" in request.url):
             editor.set_widget(node, "recipe", "base")
@@ -122,7 +124,9 @@ def test_a_broken_file_is_named_with_the_reason(editor: Editor, models: Path) ->
 
 def test_a_server_that_does_not_answer_is_said_and_can_be_asked_again(editor: Editor) -> None:
     editor.add_node()
-    editor.page.route(PLAN_ROUTE, lambda route: route.fulfill(status=500, json={"error": {"message": "no room\nat all"}}))
+    editor.page.route(
+        PLAN_ROUTE, lambda route: route.fulfill(status=500, json={"error": {"message": "no room\nat all"}})
+    )
     try:
         editor.panel().locator("[data-key=refresh]").click()
         expect(editor.panel().locator(".qil-bad")).to_contain_text("no room")
@@ -151,11 +155,12 @@ def test_time_from_a_change_to_the_redrawn_panel(editor: Editor) -> None:
             node,
             """async (node, value) => {
                 const root = node.widgets.find(w => w.type === "qwen-image-loader.plan").element.shadowRoot
-                const redrawn = new Promise((resolve, reject) => setTimeout(reject, 10000) && new MutationObserver((_, observer) => {
-                    if (root.querySelector(".qil-recipe")?.textContent !== value) return
-                    observer.disconnect()
-                    resolve(performance.now())
-                }).observe(root, { subtree: true, childList: true, characterData: true }))
+                const redrawn = new Promise((resolve, reject) => {
+                    setTimeout(reject, 10000)
+                    new MutationObserver(() => {
+                        if (root.querySelector(".qil-recipe")?.textContent === value) resolve(performance.now())
+                    }).observe(root, { subtree: true, childList: true, characterData: true })
+                })
                 await new Promise(resolve => setTimeout(resolve, 200))
                 const widget = node.widgets.find(w => w.name === "recipe")
                 const start = performance.now()

@@ -24,7 +24,9 @@ def test_a_workflow_of_the_template_browser_runs_to_a_picture(editor: Editor) ->
             sampler.widgets.find(widget => widget.name === "seed").value = Date.now() // so that it is not in the cache
         }"""
     )
-    with page.expect_response(lambda response: "/view?" in response.url and "type=output" in response.url, timeout=120_000):
+    with page.expect_response(
+        lambda response: "/view?" in response.url and "type=output" in response.url, timeout=120_000
+    ):
         page.get_by_test_id("queue-button").click()
     editor.look_at(*editor.node(node, "node => [node.pos[0], node.pos[1] + 200]"))
     expect(editor.panel().locator(".qil-measured")).to_contain_text("s per step")
