@@ -119,7 +119,7 @@ def build_candidates(
         for recipe, lora in _recipes_of(request, model, loras, chosen_model, chosen_lora):
             if recipe not in release.settings:
                 continue
-            candidate = _judge(request, hardware, release, recipe, model, lora)
+            candidate = _judge(request, hardware, release, recipe, model, lora, lora_was_named=chosen_lora is not None)
             reason = "" if chosen_model else _find_memory_refusal(candidate, hardware)
             if candidate.defects and request.recipe == AUTO and not (chosen_model or chosen_lora):
                 reason = candidate.defects[0].message
@@ -166,25 +166,34 @@ def _recipes_of(
 ) -> list[tuple[str, Choice | None]]:
     """The (recipe, LoRA) pairs one diffusion model allows under the request."""
     own = model.identity.recipe
-    pairs: list[tuple[str, Choice | None]] = []
-    if chosen_lora is None:
-        pairs.append((own, None))
-        if chosen_model and request.recipe not in (AUTO, own, *LIGHTNING_RECIPES):
-            pairs.append((request.recipe, None))  # the user knows better than the file's name what it was trained for
-    if own == RECIPE_BASE or chosen_model:
-        for lora in loras:
-            if lora is not None:
-                default = own if request.recipe == AUTO else request.recipe
-                pairs.append((lora.identity.recipe or default, lora))
-    if request.recipe != AUTO:
-        pairs = [(recipe, lora) for recipe, lora in pairs if recipe == request.recipe]
-    elif chosen_model and chosen_lora is None and own != RECIPE_BASE:
-        pairs = [(own, None)]
-    return pairs
+    if chosen_lora is not None:
+        if chosen_model is None and own not in (RECIPE_BASE, request.recipe):
+            return []
+        return [(_recipe_of_named_lora(request, own, chosen_lora), chosen_lora)]
+    pairs: list[tuple[str, Choice | None]] = [(own, None)]
+    if chosen_model and request.recipe not in (AUTO, own, *LIGHTNING_RECIPES):
+        pairs.append((request.recipe, None))  # the user knows better than the file's name what it was trained for
+    if own == RECIPE_BASE or (chosen_model and request.recipe != AUTO):
+        pairs += [(lora.identity.recipe, lora) for lora in loras if lora is not None]
+    return [(recipe, lora) for recipe, lora in pairs if request.recipe in (AUTO, recipe)]
+
+
+def _recipe_of_named_lora(request: LoadRequest, own: str, lora: Choice) -> str:
+    """A Lightning LoRA brings its own step count; any other LoRA is used under the recipe asked for, or the model's."""
+    if lora.identity.recipe and request.recipe in (AUTO, *LIGHTNING_RECIPES):
+        return lora.identity.recipe
+    return own if request.recipe == AUTO else request.recipe
 
 
 def _judge(
-    request: LoadRequest, hardware: Hardware, release: Release, recipe: str, model: Choice, lora: Choice | None
+    request: LoadRequest,
+    hardware: Hardware,
+    release: Release,
+    recipe: str,
+    model: Choice,
+    lora: Choice | None,
+    *,
+    lora_was_named: bool,
 ) -> Candidate:
     settings = release.settings[recipe]
     activation = sample_activation_bytes(release.width, release.height, hardware)
@@ -193,7 +202,8 @@ def _judge(
     has_table = request.modulation == "on" or (request.modulation == AUTO and not fits and not hardware.one_memory)
     weights = model.weights.without_modulation() if has_table else model.weights
     sample = sample_stage(weights, activation, usable, hardware, steps=settings.steps, has_table=has_table)
-    defects = tuple(find_defects(release.name, model.identity, lora.identity if lora else None))
+    lora_identity = lora.identity if lora else None
+    defects = tuple(find_defects(release.name, model.identity, lora_identity, lora_was_named=lora_was_named))
     evaluations = settings.steps * (2 if settings.cfg > 1 else 1)
     return Candidate(recipe, model, lora, defects, has_table, sample, evaluations, hardware.kind == KIND_CPU)
 

@@ -16,8 +16,13 @@ from .request import RECIPE_BASE, RECIPE_DISTILLED, RECIPE_LIGHTNING_4, RECIPE_L
 LIGHTNING_RECIPES = (RECIPE_LIGHTNING_8, RECIPE_LIGHTNING_4)
 
 
-def find_defects(release: str, diffusion_model: Identity, lora: Identity | None) -> Iterator[PlanWarning]:
-    """What is known to be wrong with this diffusion model and LoRA together. Auto never chooses such a pair."""
+def find_defects(
+    release: str, diffusion_model: Identity, lora: Identity | None, *, lora_was_named: bool
+) -> Iterator[PlanWarning]:
+    """What is known to be wrong with this diffusion model and LoRA together. Auto never chooses such a pair.
+
+    `lora_was_named`: the user named the LoRA's file, so that only another file name can cure it.
+    """
     if lora is None:
         return
     title = "a Lightning LoRA" if lora.recipe in LIGHTNING_RECIPES else "a LoRA"
@@ -38,7 +43,7 @@ def find_defects(release: str, diffusion_model: Identity, lora: Identity | None)
             "auto",
         )
     if lora.recipe in LIGHTNING_RECIPES and diffusion_model.recipe == RECIPE_BASE:
-        yield from _weight_format_defects(release, diffusion_model, lora)
+        yield from _weight_format_defects(release, diffusion_model, lora, lora_was_named)
     if lora.release and lora.release != release and lora.recipe in LIGHTNING_RECIPES:
         yield PlanWarning(
             "lora_of_other_release",
@@ -49,10 +54,12 @@ def find_defects(release: str, diffusion_model: Identity, lora: Identity | None)
         )
 
 
-def _weight_format_defects(release: str, diffusion_model: Identity, lora: Identity) -> Iterator[PlanWarning]:
+def _weight_format_defects(
+    release: str, diffusion_model: Identity, lora: Identity, lora_was_named: bool
+) -> Iterator[PlanWarning]:
     if lora.trained_on == "bf16" and diffusion_model.weight_format == "fp8_e4m3fn":
         # ModelTC/Qwen-Image-Lightning issue 32 and README of 2025-10-14; ComfyUI_examples issue 68 for 2512.
-        cure = _cure_for_plain_fp8(release, lora.recipe)
+        cure = _cure_for_plain_fp8(release, lora.recipe, lora_was_named)
         yield PlanWarning(
             "lightning_on_plain_fp8",
             "This Lightning LoRA was trained on bf16 weights; on the plain fp8 file it leaves a grid in pictures.",
@@ -66,11 +73,13 @@ def _weight_format_defects(release: str, diffusion_model: Identity, lora: Identi
         )
 
 
-def _cure_for_plain_fp8(release: str, recipe: str) -> tuple[str, str, str]:
+def _cure_for_plain_fp8(release: str, recipe: str, lora_was_named: bool) -> tuple[str, str, str]:
     """Text of the cure, and the input and value that bring it: a LoRA for plain fp8, a fused file, or another base."""
     for row in CATALOG:
         if row.role == ROLE_LORA and row.release == release and row.trained_on == "fp8_e4m3fn":
-            return f"Use {row.name}, which was trained on this file.", "lora_file", row.name
+            if lora_was_named:
+                return f"Use {row.name}, which was trained on this file.", "lora_file", row.name
+            return f"Use '{row.recipe}': its {row.name} was trained on this file.", "recipe", row.recipe
     for row in CATALOG:
         if row.role == ROLE_DIFFUSION_MODEL and row.release == release and row.recipe == recipe:
             return f"Use {row.name}, which needs no LoRA.", "diffusion_model_file", row.name

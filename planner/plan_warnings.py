@@ -44,6 +44,14 @@ def find_plan_warnings(
             "recipe",
             model.recipe,
         )
+    if best.lora is not None and request.recipe not in (AUTO, best.recipe):
+        yield PlanWarning(
+            "recipe_of_lora",
+            f"recipe is '{request.recipe}', but {best.lora.name} is for '{best.recipe}', whose settings are used.",
+            f"Set recipe to '{best.recipe}', or lora_file back to auto.",
+            "recipe",
+            best.recipe,
+        )
     if vae.identity.vae_kind != release.vae_kind:
         yield PlanWarning(
             "other_vae",

@@ -12,8 +12,10 @@ from .request import AUTO, RECIPE_BASE, LoadRequest
 
 def recipe_reason(request: LoadRequest, best: Candidate) -> str:
     """Why this recipe."""
-    if request.recipe != AUTO:
+    if request.recipe == best.recipe:
         return "as chosen on the node"
+    if best.lora is not None and request.lora_file not in ("", AUTO):
+        return f"what {best.lora.name} is made for"
     if best.on_processor:
         return f"a processor is slow, so fewer steps count most ({best.evaluations} model runs)"
     if best.resident and best.recipe == RECIPE_BASE:

@@ -90,13 +90,21 @@ def test_a_refused_pair_is_named_with_its_reason() -> None:
     assert "grid" in reasons[f"{BASE_FP8} with {L8}"]
 
 
-def test_the_cure_of_the_templates_own_pair_is_a_file_for_the_node() -> None:
-    result = plan(replace(QWEN, recipe="Lightning 8 steps"), SMALL, files_of("six"))
-    (warning,) = result.warnings
-    assert (warning.change_input, warning.change_value) == ("lora_file", L4_FP8)
-    cured = plan(replace(QWEN, lora_file=L4_FP8), SMALL, files_of("six"))
-    assert cured.recipe == "Lightning 4 steps"
+@pytest.mark.parametrize("wishes", [{"recipe": "Lightning 8 steps"}, {"lora_file": L8}], ids=["by recipe", "by file"])
+def test_following_the_cure_of_the_templates_own_pair_cures_it(wishes: dict[str, str]) -> None:
+    files = files_of("six+fp8 L4")
+    request = replace(QWEN, **wishes)
+    (warning,) = plan(request, SMALL, files).warnings
+    assert warning.code == "lightning_on_plain_fp8"
+    cured = plan(replace(request, **{warning.change_input: warning.change_value}), SMALL, files)
+    assert (cured.recipe, cured.get_file("lora").name) == ("Lightning 4 steps", L4_FP8)
     assert not cured.warnings
+
+
+def test_a_named_lora_brings_its_own_steps() -> None:
+    result = plan(replace(QWEN, recipe="Lightning 8 steps", lora_file=L4_FP8), SMALL, files_of("six+fp8 L4"))
+    assert result.recipe == "Lightning 4 steps"
+    assert [warning.code for warning in result.warnings] == ["recipe_of_lora"]
 
 
 def test_missing_files_are_listed_with_size_link_and_folder() -> None:
