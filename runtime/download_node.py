@@ -17,7 +17,8 @@ from .download_state import DownloadState
 from .download_target import comfy_roots
 
 DOWNLOAD_EVENT = "qwen-image-loader.download"
-POLL_SECONDS = 0.25
+SHOW_SECONDS = 0.25
+CHECKS_PER_SHOW = 5  # of the interrupt flag
 
 
 def _announce(state: DownloadState) -> None:
@@ -52,7 +53,7 @@ async def _start_or_join(rows: Sequence[CatalogFile]) -> tuple[Job, bool]:
         try:
             return downloader.start_or_join(rows)
         except BusyError:
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(SHOW_SECONDS)
             comfy.model_management.throw_exception_if_processing_interrupted()
 
 
@@ -60,10 +61,13 @@ async def _watch(job: Job, node_id: str) -> None:
     bar = comfy.utils.ProgressBar(1, node_id=node_id)
     shown = ""
     while job.is_running:
-        comfy.model_management.throw_exception_if_processing_interrupted()
         state = job.state()
-        bar.update_absolute(state.done_bytes, max(1, state.total_bytes))
         if state.text() != shown:
             shown = state.text()
+            bar.update_absolute(state.done_bytes, max(1, state.total_bytes))
             PromptServer.instance.send_progress_text(f"Downloading {shown}", node_id)
-        await asyncio.sleep(POLL_SECONDS)
+        for _ in range(CHECKS_PER_SHOW):
+            await asyncio.sleep(SHOW_SECONDS / CHECKS_PER_SHOW)
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            if not job.is_running:
+                return
