@@ -1,4 +1,4 @@
-"""Load Qwen-Image: one ComfyUI node that picks, fetches, loads and plans memory for Qwen-Image. Importing only registers."""
+"""Load Qwen-Image: a ComfyUI node that picks, fetches and loads Qwen-Image files. Importing only registers."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def main() -> None:
         found = find_model_files()
     total = sum(f.size_bytes for f in found)
     print(
-        f"{len(found)} files, {total / 1e12:.2f} TB; plan: {plan.recipe} with {plan.files[0].name if plan.files else '-'}"
+        f"{len(found)} files, {total / 1e12:.2f} TB; "
+        f"plan: {plan.recipe} with {plan.files[0].name if plan.files else '-'}"
     )
     print(f"read per file: {max(n for _, n in made):,} bytes at most")
     print(f"first plan (all headers read): {seconds[0] * 1000:.0f} ms")

@@ -40,7 +40,7 @@ class HeldParts:
         return part
 
     def let_go_with(self, output: object, node_id: str, is_idle: Callable[[], bool]) -> None:
-        """Let go of a node's parts when its `output` dies while `is_idle()`; while a prompt runs, it is just re-made."""
+        """Let go of a node's parts when its `output` dies while `is_idle()`; during a run it is only re-made."""
         weakref.finalize(output, self._output_died, node_id, is_idle).atexit = False
 
     def _output_died(self, node_id: str, is_idle: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""Run a few lines of Python inside a real ComfyUI's modules (its folder first on sys.path, --cpu), without its server."""
+"""Run a few lines of Python inside a real ComfyUI's modules (its folder first on sys.path, --cpu), serverless."""
 
 from __future__ import annotations
 
@@ -29,5 +29,6 @@ def run_in_comfyui(host: Host, code: str, timeout: float = 240) -> Any:
         [sys.executable, "-c", prologue + code], cwd=host.path, capture_output=True, text=True, timeout=timeout
     )
     answers = [line[7:] for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
-    assert done.returncode == 0 and answers, done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert answers, f"no answer from:\n{code}"
     return json.loads(answers[-1])
