@@ -6,7 +6,6 @@ import json
 import random
 import time
 from collections.abc import Callable
-from typing import Any
 
 from download_server import BASE, DISTILLED, LORA, TEXT_ENCODER, VAE, VALUES, Downloads, plan_only, run_beside
 from hub import Fault
@@ -14,9 +13,9 @@ from stock_graphs import stock_template, with_loader
 
 
 def test_a_run_with_nothing_on_disk_fetches_the_plan_and_gives_the_image(
-    downloads: Downloads, object_info: dict[str, Any], record_fact: Callable[[str], None]
+    downloads: Downloads, record_fact: Callable[[str], None]
 ) -> None:
-    graph = with_loader(stock_template(object_info, "distilled", side=64), **VALUES)
+    graph = with_loader(stock_template(downloads.server.object_info(), "distilled", side=64), **VALUES)
     began = time.monotonic()
     result = downloads.server.run(graph)
     assert result.status == "success", result.error
