@@ -24,7 +24,8 @@ from ..planner.catalog_file import CatalogFile
 from ..planner.memory import gib
 from ..planner.safetensors_header import BadFileError
 from .download_control import Control
-from .download_errors import DamagedFileError, DownloadError, WrongHashError, by_hand, explain
+from .download_errors import DamagedFileError, DownloadError, WrongHashError
+from .download_explain import by_hand, explain
 from .download_prepare import Item, prepare
 from .download_sink import BLOCK_BYTES, Sink
 from .download_staging import (

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..planner.catalog_file import CatalogFile
 from ..planner.memory import gib
-from .download_errors import DiskFullError, NoPermissionError, cannot_write
+from .download_errors import DiskFullError, NoPermissionError
+from .download_explain import cannot_write
 from .download_staging import staging_of
 
 SPARE_BYTES = 64 * 1024 * 1024

@@ -14,17 +14,8 @@ from typing import Any, TypeVar
 
 from ..planner.catalog_file import CatalogFile
 from .download_control import Control
-from .download_errors import (
-    ChangedOnHubError,
-    DownloadError,
-    HubLibraryError,
-    NotAHubError,
-    by_hand,
-    explain,
-    hub_host,
-    network_errors,
-    wrong_size,
-)
+from .download_errors import ChangedOnHubError, DownloadError, HubLibraryError, NotAHubError
+from .download_explain import by_hand, explain, hub_host, network_errors, wrong_size
 from .download_reuse import SHA256_NAME
 from .download_sink import Overflow, Sink
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from download_server import BASE, DISTILLED, LORA, TEXT_ENCODER, VAE, VALUES, Downloads, plan_only, run_beside
-from hub import Fault
+from hub_faults import Fault
 from stock_graphs import stock_template, with_loader
 
 

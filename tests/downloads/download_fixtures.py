@@ -22,6 +22,8 @@ FOLDER = "vae"
 ROLE = "vae"
 STAGING = ".qwen-image-loader-partial"
 MIB = 1024 * 1024
+SIZE = 24 * MIB
+NAME = "model.safetensors"
 WORKER = Path(__file__).with_name("fetch_worker.py")
 
 
@@ -167,3 +169,14 @@ def wrong_files(models: Path, served: Mapping[str, bytes]) -> list[str]:
     """Files under final names whose bytes are not those that the hub serves."""
     found = [path for path in models.rglob("*") if path.is_file() and STAGING not in path.parts]
     return [path.name for path in found if path.read_bytes() != served.get(path.name)]
+
+
+@pytest.fixture(scope="session")
+def data() -> bytes:
+    return model_bytes(SIZE)
+
+
+@pytest.fixture
+def wanted(hub: Hub, data: bytes) -> dict[str, object]:
+    """The row of a file that the hub serves."""
+    return row(NAME, SIZE, hub.add(REPO, f"split_files/vae/{NAME}", data))

@@ -15,7 +15,8 @@ import pytest
 from comfyui_host import Host
 from comfyui_server import link_pack
 from download_fixtures import MIB, model_bytes, teach_catalog
-from hub import Fault, Hub
+from hub import Hub
+from hub_faults import Fault
 from qwen_image_loader.planner.catalog import CATALOG
 
 SIZE = 12 * MIB

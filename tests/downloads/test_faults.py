@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from download_fixtures import MIB, REPO, StartWorker, Worker, model_bytes, row, wrong_files
-from hub import Fault, Hub
+from hub import Hub
+from hub_faults import Fault
 from hub_versions import OLDER_VERSIONS, ensure_version
 
 ARRIVES = ""

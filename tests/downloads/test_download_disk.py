@@ -1,0 +1,121 @@
+"""Downloads and the disk: what is used instead of being fetched, too little room, a full disk, no right to write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from download_fixtures import MIB, NAME, REPO, SIZE, StartWorker, Worker, model_bytes, row, wrong_files
+from hub import Hub
+from hub_server import COMMIT
+
+
+def test_the_same_bytes_under_another_name_are_used(
+    hub: Hub, worker: Worker, models: Path, wanted: dict[str, object], data: bytes
+) -> None:
+    (models / "vae" / "qwen").mkdir()
+    (models / "vae" / "qwen" / "my copy.safetensors").write_bytes(data)
+    assert worker.fetch(models, wanted)["finished"]
+    assert not hub.requests
+    assert wrong_files(models, {NAME: data, "my copy.safetensors": data}) == []
+
+
+def test_other_bytes_of_the_same_size_are_not_used(
+    hub: Hub, worker: Worker, models: Path, wanted: dict[str, object], data: bytes
+) -> None:
+    other = model_bytes(SIZE, seed=1)
+    (models / "vae" / "other.safetensors").write_bytes(other)
+    assert worker.fetch(models, wanted)["finished"]
+    assert hub.sent[NAME] == SIZE
+    assert wrong_files(models, {NAME: data, "other.safetensors": other}) == []
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["hash known", "hash unknown"])
+def test_the_hugging_face_cache_is_used_also_offline(
+    is_known: bool, hub: Hub, start_worker: StartWorker, models: Path, data: bytes, tmp_path: Path
+) -> None:
+    sha256 = hub.add(REPO, f"split_files/vae/{NAME}", data)
+    cache = tmp_path / "hf" / "hub" / f"models--{REPO.replace('/', '--')}"
+    snapshot = cache / "snapshots" / COMMIT / "split_files" / "vae" / NAME
+    blob = cache / "blobs" / sha256
+    for path in (snapshot, blob, cache / "refs" / "main"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    blob.write_bytes(data)
+    snapshot.symlink_to(blob)
+    (cache / "refs" / "main").write_text(COMMIT)
+    worker = start_worker(HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hf"))
+    known = row(NAME, SIZE, sha256) if is_known else row(NAME, SIZE - 1000, size_is_exact=False)
+    end = worker.fetch(models, known)
+    assert end["finished"], end
+    assert wrong_files(models, {NAME: data}) == []
+    assert not hub.requests
+
+
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """A volume of 128 MiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small tmpfs needs root on Linux")
+    command = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=False)
+
+
+def test_too_little_room_is_said_before_a_byte_moves(
+    hub: Hub, worker: Worker, small_volume: Path, wanted: dict[str, object]
+) -> None:
+    (small_volume / "filler").write_bytes(bytes(60 * MIB))
+    end = worker.fetch(small_volume, wanted)
+    assert end["error"]["kind"] == "disk_full"
+    assert "24 MiB" in end["error"]["message"]
+    assert "68 MiB free" in end["error"]["message"]
+    assert not hub.sent
+
+
+def fill(path: Path) -> None:
+    """Write until the volume is full."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(MIB)):
+            pass
+
+
+def test_a_disk_that_fills_up_in_the_middle_keeps_what_arrived(
+    hub: Hub, worker: Worker, small_volume: Path, wanted: dict[str, object], data: bytes,
+    record_fact: Callable[[str], None],
+) -> None:  # fmt: skip
+    hub.bytes_per_second = 10 * MIB
+    worker.start(small_volume, wanted)
+    worker.until(lambda state: state["done_bytes"] > 0)
+    filler = small_volume / "filler"
+    fill(filler)
+    end = worker.end()
+    assert end["error"]["kind"] == "disk_full", end
+    assert "goes on from there" in end["error"]["message"]
+    assert not (small_volume / "vae" / NAME).exists()
+    filler.unlink()
+    hub.behave()
+    assert worker.fetch(small_volume, wanted)["finished"]
+    assert hub.sent[NAME] < SIZE
+    assert wrong_files(small_volume, {NAME: data}) == []
+    record_fact(f"fault {'disk full in the middle':28} {'refused, then gone on with':38} bytes lost 0, wrong files 0")
+
+
+def test_no_right_to_write_is_said_before_a_byte_moves(
+    hub: Hub, worker: Worker, models: Path, wanted: dict[str, object]
+) -> None:
+    shutil.rmtree(models / "vae")
+    (models / "vae").write_text("a file where the folder should be")
+    end = worker.fetch(models, wanted)
+    assert end["error"]["kind"] == "no_permission"
+    assert "extra_model_paths.yaml" in end["error"]["message"]
+    assert not hub.requests
