@@ -184,8 +184,9 @@ def test_the_keyboard_opens_a_reason(editor: Editor) -> None:
 
 def test_a_reloaded_page_shows_the_plan_again(editor: Editor) -> None:
     node = editor.add_node()
+    editor.node(node, "node => { node.title = 'to be reloaded' }")
     editor.set_widget(node, "recipe", "distilled")
-    editor.page.wait_for_function("() => Object.values(localStorage).some(draft => draft.includes('distilled'))")
+    editor.page.wait_for_function("() => Object.values(localStorage).some(draft => draft.includes('to be reloaded'))")
     editor.page.reload()
     editor.wait_until_ready()
     editor.look_at(0, 0)

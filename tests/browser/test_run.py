@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editor import Editor
+from editor import NODE, Editor
 from playwright.sync_api import expect
 
 TEMPLATE = "Qwen-Image_fast_on_small_cards"
@@ -14,7 +14,7 @@ def test_a_workflow_of_the_template_browser_runs_to_a_picture(editor: Editor) ->
     page.get_by_role("dialog").get_by_text("qwen-image-loader", exact=True).click()
     page.get_by_role("dialog").get_by_text(TEMPLATE, exact=True).click()
     page.get_by_role("dialog").wait_for(state="hidden")
-    editor.wait_for_plans()
+    page.wait_for_function(f"""() => window.comfyAPI.app.app.rootGraph._nodes.some(node => node.type === "{NODE}")""")
     (node,) = editor.nodes()
     editor.app(
         """app => {
