@@ -10,7 +10,11 @@ from .load_qwen_image import NODE_ID, LoadQwenImage
 class QwenImageLoaderExtension(ComfyExtension):
     """The pack: one node, its routes, and letting go of models when another workflow is queued."""
 
-    async def on_load(self) -> None:
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        self._set_up()  # not in on_load, which ComfyUI 0.3.75 does not call
+        return [LoadQwenImage]
+
+    def _set_up(self) -> None:
         from server import PromptServer
 
         from ..runtime.events import watch_queued_graphs
@@ -19,6 +23,3 @@ class QwenImageLoaderExtension(ComfyExtension):
 
         add_routes(PromptServer.instance)
         watch_queued_graphs(lambda graph: held_parts.forget_nodes_outside(graph, NODE_ID))
-
-    async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadQwenImage]

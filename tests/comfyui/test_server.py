@@ -77,3 +77,4 @@ def test_an_older_comfyui_loads_the_pack(start_server: StartServer, older: Host 
     server = start_server(host=older, models=())
     assert not re.findall("IMPORT FAILED.*", server.log_text())
     assert server.object_info(LOADER)
+    assert server.request("/qwen-image-loader/plan")[0] == 200
