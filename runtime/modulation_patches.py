@@ -38,6 +38,12 @@ def hooks_any(weights: ModulationWeights, patcher: Any) -> bool:
     return any(host_key(weights, i, name) in hooked for i in range(len(weights.names)) for name in PARAMETERS)
 
 
+def may_hook(weights: ModulationWeights, patcher: Any, index: int) -> bool:
+    """Whether hooks of `patcher`, on or off at the moment, touch a layer."""
+    keys = [host_key(weights, index, name) for name in PARAMETERS]
+    return any(key in patches for patches in patcher.hook_patches.values() for key in keys)
+
+
 def is_dynamic(patcher: Any) -> bool:
     """Whether the host streams this model with dynamic VRAM (older hosts do not know it)."""
     return bool(patcher is not None and hasattr(patcher, "is_dynamic") and patcher.is_dynamic())

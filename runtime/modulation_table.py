@@ -21,7 +21,7 @@ from .log import log
 from .modulation_arithmetic import describe_arithmetic
 from .modulation_cache import ModulationCache
 from .modulation_layer import TabledLinear
-from .modulation_patches import hooks_any, load_layer, patches_any
+from .modulation_patches import hooks_any, load_layer, may_hook, patches_any
 from .modulation_rows import Rows, RowsBuffer, pack_rows
 from .modulation_weights import LINEARS, ModulationWeights
 
@@ -80,12 +80,20 @@ class ModulationTable:
         diffusion_model.time_text_embed.register_forward_hook(self._after_embedding, with_kwargs=True)
 
     def held_parameter(self, index: int, name: str) -> torch.nn.Parameter | None:
-        """`weight` or `bias` of a hidden layer as the host would hold it, unpatched: mapped, or cast for this call."""
+        """`weight` or `bias` of a hidden layer as the host would hold it, unpatched: mapped, or cast for this call.
+
+        A copy for a patcher with scheduled LoRAs on it: the host writes those into what it gets here, `load_layer`
+        applies them by itself.
+        """
         param = getattr(self.weights.layer(index), name)
         if param is None:
             return None
+        patcher = self._patcher()
+        written = patcher is not None and may_hook(self.weights, patcher, index)
         dtype = self.weights.held_dtype(index, name, param)
-        return param if dtype == param.dtype else torch.nn.Parameter(param.to(dtype), requires_grad=False)
+        if dtype == param.dtype and not written:
+            return param
+        return torch.nn.Parameter(param.detach().to(dtype, copy=True), requires_grad=False)
 
     def patching(self, index: int) -> Any | None:
         """The loaded patcher if it patches layer `index`, else None."""
@@ -123,8 +131,6 @@ class ModulationTable:
             return
         patcher = self._patcher()
         hooked = patcher is not None and hooks_any(self.weights, patcher)
-        if hooked or self._hooked:
-            self.weights.map_again()  # the host patches hooked weights in place: into our mapped pages
         if hooked and not self._hooked:
             log.info("Modulation table: scheduled LoRAs change these layers, so they are run at every step.")
         self._hooked = hooked

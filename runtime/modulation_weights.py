@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import re
 
 import comfy.model_management
 import comfy.utils
 import torch
-from safetensors import SafetensorError, safe_open
+
+from .modulation_file import MappedFile
 
 LINEARS = ("img_mod", "txt_mod")
 SAMPLES_PER_TENSOR = 4
@@ -45,18 +45,19 @@ class ModulationWeights:
         self._loaded_dtypes = [{n: p.dtype for n, p in layer.named_parameters(recurse=False)} for layer in loaded]
         self.loaded_bytes = sum(comfy.model_management.module_size(layer) for layer in loaded)
         self._shells = [_shell(layer) for layer in loaded]
-        self._stamp = _stamp(source_path)
         self._tensors = self._map_tensors()
         self._layers: list[torch.nn.Module | None] = [None] * len(self.names)
+        self._file.read_ahead(False)
         for index, layer in enumerate(loaded):
             self._check_same(index, layer)
         self.fingerprint = self._fingerprint()
+        self._file.read_ahead(True)
 
     def __deepcopy__(self, memo: dict[int, object]) -> ModulationWeights:
         return self
 
     def layer(self, index: int) -> torch.nn.Module:
-        """The layer with the file's own tensors, mapped. Shared: not to be changed or moved."""
+        """The layer with the file's own tensors, mapped. Shared: neither to be moved nor written to."""
         layer = self._layers[index]
         if layer is None:
             with torch.inference_mode(False):
@@ -68,6 +69,7 @@ class ModulationWeights:
 
     def copy_layer(self, index: int, device: torch.device) -> torch.nn.Module:
         """A layer of the caller's own on `device`, in the dtypes in which the host would hold it there."""
+        self._file.fetch(f"{self._prefix}{self.names[index]}.")
         source = self.layer(index)
         layer = copy.copy(source)
         layer._parameters = {}
@@ -86,30 +88,19 @@ class ModulationWeights:
         wanted = getattr(self.layer(index), f"{name}_comfy_model_dtype", None)
         return wanted or self._loaded_dtypes[index].get(name, param.dtype)
 
-    def map_again(self) -> None:
-        """Drop every mapping and map the file anew: what others wrote into the mapped pages is gone.
-
-        Raises ModulationSourceError when the file was replaced since the model was loaded.
-        """
-        if _stamp(self.path) != self._stamp:
-            raise ModulationSourceError(f"{self.path} was changed after it was loaded; load the model again")
-        self._tensors = self._map_tensors()
-        self._layers = [None] * len(self.names)
-
     def _map_tensors(self) -> dict[str, torch.Tensor]:
         """Name without the file's prefix -> mapped tensor of every modulation layer, in the host's present spelling."""
         try:
-            with safe_open(self.path, framework="pt") as file:
-                names = list(file.keys())
-                keys = [match for match in map(_LAYER_KEY.match, names) if match]
-                if not keys:
-                    raise ModulationSourceError(f"{self.path} has no modulation layers (transformer_blocks.N.img_mod)")
-                prefix = keys[0].group(1)
-                marks = [name for name in names if name in ("scaled_fp8", f"{prefix}scaled_fp8")]
-                tensors = {name: file.get_tensor(name) for name in [match.group(0) for match in keys] + marks}
-                metadata = file.metadata() or {}
-        except (OSError, SafetensorError) as error:
-            raise ModulationSourceError(f"{self.path} cannot be read as a safetensors file: {error}") from error
+            self._file = file = MappedFile(self.path)
+            keys = [match for match in map(_LAYER_KEY.match, file.names) if match]
+            if not keys:
+                raise ValueError("it has no modulation layers (transformer_blocks.N.img_mod)")
+            self._prefix = prefix = keys[0].group(1)
+            marks = [name for name in file.names if name in ("scaled_fp8", f"{prefix}scaled_fp8")]
+            tensors = {name: file.tensor(name) for name in [match.group(0) for match in keys] + marks}
+        except (OSError, ValueError) as error:
+            raise ModulationSourceError(f"{self.path} cannot be read as a model in safetensors: {error}") from error
+        metadata = file.metadata
         convert = getattr(comfy.utils, "convert_old_quants", None)  # hosts before 0.3.77 read the old spelling itself
         if convert:
             tensors, metadata = convert(tensors, "", metadata=metadata)
@@ -120,22 +111,24 @@ class ModulationWeights:
         return {name: tensor for name, tensor in tensors.items() if name.startswith(wanted)}
 
     def _check_same(self, index: int, loaded: torch.nn.Module) -> None:
-        """The first bytes of each tensor of the layer must be those the host loaded."""
+        """Names and shapes must be those the host loaded; for the first and last layer, the first numbers too.
+
+        No more than these: with dynamic VRAM the host's tensors are mapped as well, and a look at one reads ahead.
+        """
         expected, found = loaded.state_dict(), self.layer(index).state_dict()
-        same = expected.keys() == found.keys()
-        for name, value in expected.items() if same else ():
-            other = found[name]
-            head = other.reshape(-1)[:64].to(device=value.device).to(value.dtype)
-            same = same and value.shape == other.shape and torch.equal(_raw(value.reshape(-1)[:64]), _raw(head))
+        same = expected.keys() == found.keys() and all(found[name].shape == expected[name].shape for name in expected)
+        if same and index in (0, len(self.names) - 1):
+            for name, value in expected.items():
+                head = found[name].reshape(-1)[:64].to(device=value.device).to(value.dtype)
+                same = same and torch.equal(_raw(value.reshape(-1)[:64]), _raw(head))
         if not same:
             raise ModulationSourceError(f"{self.path} does not hold the loaded weights of {self.names[index]}")
 
     def _fingerprint(self) -> str:
         """Hash of the file's header, its size and bytes from the start, the middle and the end of each tensor."""
         digest = hashlib.blake2b(digest_size=16)
-        with open(self.path, "rb") as file:
-            digest.update(file.read(int.from_bytes(file.read(8), "little")))
-        digest.update(str(self._stamp[2]).encode())
+        digest.update(self._file.header)
+        digest.update(str(self._file.size).encode())
         for name in sorted(self._tensors):
             data = _raw(self._tensors[name].reshape(-1))
             last = max(0, data.numel() - SAMPLE_BYTES)
@@ -153,14 +146,6 @@ def is_plain(param: torch.Tensor) -> bool:
 def _raw(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor's bytes, for comparison and hashing."""
     return tensor.detach().cpu().contiguous().view(torch.uint8)
-
-
-def _stamp(path: str) -> tuple[int, int, int, int]:
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise ModulationSourceError(f"{path} cannot be read: {error}") from error
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _shell(layer: torch.nn.Module) -> torch.nn.Module:

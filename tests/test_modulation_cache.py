@@ -52,6 +52,39 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert same(cache.get(NAME), rows_of(1))
 
 
+DAMAGES = {
+    "a flipped bit": lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
+    "a flipped bit in the index": lambda data: data.replace(b"0,0,1,1", b"0,0,1,0"),
+    "a cut end": lambda data: data[:-100],
+    "nothing left": lambda data: b"",
+    "a text": lambda data: b"not a safetensors file",
+    "another version": lambda data: data.replace(b"modulation rows 1", b"modulation rows 9"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_deleted_with_one_warning(tmp_path, caplog, damage):
+    cache = load("modulation_cache").ModulationCache(str(tmp_path))
+    names = [NAME, NAME[::-1]]
+    for name in names:
+        cache.put(name, rows_of(1))
+        file = tmp_path / f"{name}.safetensors"
+        data = file.read_bytes()
+        assert damage(data) != data
+        file.write_bytes(damage(data))
+    assert [cache.get(name) for name in names] == [None, None]
+    assert list(tmp_path.iterdir()) == []
+    assert len(caplog.records) == 1
+    assert f"{NAME}.safetensors is damaged" in caplog.text
+
+
+def test_a_file_under_another_name_is_not_taken(tmp_path):
+    cache = load("modulation_cache").ModulationCache(str(tmp_path))
+    cache.put(NAME, rows_of(1))
+    (tmp_path / f"{NAME}.safetensors").rename(tmp_path / f"{NAME[::-1]}.safetensors")
+    assert cache.get(NAME[::-1]) is None
+
+
 def test_repeated_rows_are_kept_once():
     rows = load("modulation_rows")
     outputs = [torch.tensor([[1.0, 2.0], [1.0, 2.0], [0.0, 5.0]]) + layer for layer in range(4)]

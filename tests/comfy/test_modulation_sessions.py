@@ -12,7 +12,7 @@ def sessions(play):
 
 
 def test_the_first_session_reads_once_and_writes_a_file_a_timestep(sessions):
-    assert sessions["first session"] == {"read": 2, "files": 3}
+    assert sessions["first session"] == {"read": 2, "files": 5}
 
 
 def test_the_next_session_works_while_the_weights_are_garbage(sessions):
@@ -25,14 +25,12 @@ def test_rows_are_keyed_by_content(sessions):
     assert sessions["other weights under the old name"]["difference"] == 0
 
 
-@pytest.mark.parametrize("damage", ["swap_two", "flip_byte", "truncate", "write_text"])
-def test_damaged_rows_are_made_again(sessions, damage):
-    facts = sessions[damage]
+def test_damaged_rows_are_made_again_in_one_reading(sessions):
+    facts = sessions["damaged rows"]
     assert facts["difference"] == facts["again"] == 0
     assert len(facts["warnings"]) == 1
     assert "is damaged" in facts["warnings"][0]
-    assert facts["read"] == 2
-    assert facts["read again"] == 0
+    assert (facts["read"], facts["read again"]) == (2, 0)
 
 
 def test_a_folder_that_cannot_be_written_to(sessions):
