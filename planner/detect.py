@@ -122,6 +122,12 @@ def _find_row(role: str, name: str, size_bytes: int, sha256: str) -> tuple[Catal
     return (row, "") if row is not None and row.role == role else (None, "")
 
 
+def _known_name(role: str, name: str) -> str:
+    """`name` if it is that of a catalog file of this role, else "" (parts that one shape serves for every release)."""
+    row = find_catalog_file(name)
+    return name if row is not None and row.role == role else ""
+
+
 def _words(name: str) -> str:
     return " " + re.sub(r"[^a-z0-9.]+", " ", name.lower().removesuffix(".safetensors")) + " "
 
@@ -166,13 +172,11 @@ def _detect_text_encoder(name: str, header: SafetensorsHeader) -> Identity:
         )
     if bias.shape != (512,):
         raise OtherModelError(f"it is a Qwen text encoder of another size (key width {bias.shape[0]}, not 512)")
-    row = find_catalog_file(name)
-    known = row is not None and row.role == ROLE_TEXT_ENCODER
     return Identity(
         ROLE_TEXT_ENCODER,
         detect_weight_format(header),
         "its tensor shapes (7B)",
-        catalog_name=name if known else "",
+        catalog_name=_known_name(ROLE_TEXT_ENCODER, name),
         weight_bytes=header.weight_bytes,
     )
 
@@ -186,14 +190,12 @@ def _detect_vae(name: str, size_bytes: int, header: SafetensorsHeader) -> Identi
         raise OtherModelError(
             "it is the Wan 2.1 VAE, built like the Qwen-Image VAE but trained for video; use qwen_image_vae.safetensors"
         )
-    row = find_catalog_file(name)
-    known = row is not None and row.role == ROLE_VAE
     return Identity(
         ROLE_VAE,
         detect_weight_format(header),
         "its tensor shapes",
         vae_kind=VAE_LAYERED if conv.shape[1] == 4 else VAE_RGB,
-        catalog_name=name if known else "",
+        catalog_name=_known_name(ROLE_VAE, name),
         weight_bytes=header.weight_bytes,
     )
 
