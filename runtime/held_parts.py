@@ -29,6 +29,11 @@ class HeldParts:
             self._used_by[node_id] = frozenset(keys)
             self._let_go()
 
+    def holds(self, key: Hashable) -> bool:
+        """Whether `get_or_load` would find the part."""
+        with self._lock:
+            return key in self._parts
+
     def get_or_load(self, key: Hashable, load: Callable[[], Any]) -> Any:
         """The held part of a key, or what `load` returns, held from now on. Raises what `load` raises."""
         with self._lock:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import comfy.model_management
 import comfy.sd
 import comfy.utils
 import folder_paths
@@ -24,15 +27,22 @@ from ..planner.load_plan import (
     SamplerSettings,
 )
 from . import modulation
+from .block_prefetch import add_block_prefetch
 from .events import server_is_idle
 from .held_parts import HeldParts
 from .log import log
+from .lora_in_ram import hold_lora
 from .measured_run import measure_runs
 from .model_files import file_stamp, full_path
 from .own_folder import own_folder
+from .read_ahead import Part, ReadAhead
+from .read_order import order_of_use
+from .switches import is_on
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
+
+SPARE_RAM_BYTES = 4 * 1024**3  # what ComfyUI and the system need beside the weights
 
 held_parts = HeldParts()
 
@@ -64,18 +74,41 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     model_key = (*_stamp(model_file), plan.modulation_table)
     lora_key = (model_key, _stamp(lora_file), plan.settings.lora_strength) if lora_file else None
     text_key, vae_key = (*_stamp(text_file), on_cpu), _stamp(vae_file)
-    held_parts.keep_for(node_id, [key for key in (model_key, lora_key, text_key, vae_key) if key])
-
-    model = held_parts.get_or_load(model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table))
-    if lora_file and lora_key:
-        base, strength = model, plan.settings.lora_strength or 1.0
-        model = held_parts.get_or_load(lora_key, lambda: _apply_lora(base, lora_file, strength))
-    clip = held_parts.get_or_load(text_key, lambda: _load_text_encoder(text_file, on_cpu))
-    vae = held_parts.get_or_load(vae_key, lambda: _load_vae(vae_file))
+    files = {model_key: model_file, lora_key: lora_file, text_key: text_file, vae_key: vae_file}
+    files = {key: file for key, file in files.items() if key and file}
+    held_parts.keep_for(node_id, files)
+    missing = [file for key, file in files.items() if not held_parts.holds(key)]
+    paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
+    with _read_ahead(paths, plan.modulation_table) as ahead:
+        model = held_parts.get_or_load(model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table))
+        ahead.watch(ROLE_DIFFUSION_MODEL, getattr(model.model.diffusion_model, "transformer_blocks", ()))
+        if lora_file and lora_key:
+            base, strength = model, plan.settings.lora_strength or 1.0
+            model = held_parts.get_or_load(lora_key, lambda: _apply_lora(base, lora_file, strength))
+            ahead.passed(ROLE_LORA)
+        clip = held_parts.get_or_load(text_key, lambda: _load_text_encoder(text_file, on_cpu))
+        ahead.watch(ROLE_TEXT_ENCODER, _text_layers(clip))
+        vae = held_parts.get_or_load(vae_key, lambda: _load_vae(vae_file))
     model = _apply_settings(model, plan.settings)
     measure_runs(model, node_id)
     held_parts.let_go_with(model, node_id, server_is_idle)
     return LoadedParts(model, clip, vae)
+
+
+def _read_ahead(files: Mapping[str, str], modulation_table: bool) -> ReadAhead:
+    """What reads `files`, role -> path, before they are needed; without dynamic VRAM the host loads them whole at once.
+
+    At most half of the available RAM waits for its use. Where all fits in, ComfyUI keeps copies of its own.
+    """
+    parts: list[Part] = []
+    if getattr(sys.modules.get("comfy.memory_management"), "aimdo_enabled", False) and is_on("read-ahead"):
+        try:
+            parts = order_of_use(files, modulation_table)
+        except (OSError, ValueError) as error:
+            log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
+    available = int(comfy.model_management.get_free_memory(torch.device("cpu")))
+    fits = sum(part.nbytes for part in parts) + SPARE_RAM_BYTES <= available
+    return ReadAhead(parts, available // 2, forgets=fits)
 
 
 def _stamp(file: PlannedFile) -> tuple[str, str, str]:
@@ -94,6 +127,8 @@ def _load_diffusion_model(file: PlannedFile, modulation_table: bool) -> ModelPat
         log.warning("The modulation table is not used for %s: %s", file.listed_name, reason)
     elif modulation_table:
         model = modulation.apply_modulation_table(model, path, own_folder("modulation"))
+    if is_on("block-prefetch"):
+        add_block_prefetch(model)
     return model
 
 
@@ -107,6 +142,12 @@ def _load_text_encoder(file: PlannedFile, on_cpu: bool) -> comfy.sd.CLIP:
         clip_type=comfy.sd.CLIPType.QWEN_IMAGE,
         model_options=options,
     )
+
+
+def _text_layers(clip: comfy.sd.CLIP) -> Iterable[torch.nn.Module]:
+    """The language model's layers in order."""
+    named = clip.cond_stage_model.named_modules()
+    return next((module.children() for name, module in named if name.endswith(".model.layers")), ())
 
 
 def _load_vae(file: PlannedFile) -> comfy.sd.VAE:
@@ -123,6 +164,8 @@ def _apply_lora(model: ModelPatcher, file: PlannedFile, strength: float) -> Mode
     """A clone of the model with the LoRA on it. Raises LoadError if none of its tensors belong to the model."""
     path = full_path(file.folder, file.listed_name)
     weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    if is_on("lora-in-ram"):
+        weights = hold_lora(weights, model)
     extra = {}
     if "lora_metadata" in inspect.signature(comfy.sd.load_lora_for_models).parameters:
         extra["lora_metadata"] = metadata

@@ -10,11 +10,17 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import re
+import sys
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
+from .page_cache import forget
+
+MODULATION_KEY = re.compile(r"^(.*?)(transformer_blocks\.\d+\.(?:img_mod|txt_mod)\.1\.)\w+$")
 MAX_HEADER_BYTES = 100_000_000  # the safetensors library's own limit
 _DTYPES = {
     "F64": torch.float64,
@@ -34,6 +40,11 @@ if hasattr(torch, "float8_e8m0fnu"):
     _DTYPES["F8_E8M0"] = torch.float8_e8m0fnu
 
 
+def is_modulation(name: str) -> bool:
+    """Whether a tensor of a model file belongs to a modulation layer."""
+    return MODULATION_KEY.match(name) is not None
+
+
 class MappedFile:
     """`header` is the JSON text, `names` the tensors in it, `metadata` its strings, `size` the file's bytes.
 
@@ -41,6 +52,7 @@ class MappedFile:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = path
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > MAX_HEADER_BYTES:
@@ -59,6 +71,11 @@ class MappedFile:
     def names(self) -> list[str]:
         return list(self._entries)
 
+    def span(self, name: str) -> tuple[int, int]:
+        """The file's bytes [first, last) that hold the tensor."""
+        first, last = self._entries[name]["data_offsets"]
+        return self._start + first, self._start + last
+
     def tensor(self, name: str) -> torch.Tensor:
         """The mapped tensor; to be read only, a write to it ends the process."""
         entry = self._entries[name]
@@ -68,7 +85,7 @@ class MappedFile:
         count = math.prod(entry["shape"])
         if count == 0:
             return torch.empty(entry["shape"], dtype=dtype)
-        start = self._start + entry["data_offsets"][0]
+        start, _ = self.span(name)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given buffer is not writable")
             return torch.frombuffer(self._map, dtype=dtype, count=count, offset=start).view(entry["shape"])
@@ -78,12 +95,18 @@ class MappedFile:
         if hasattr(mmap, "MADV_RANDOM"):
             self._map.madvise(mmap.MADV_NORMAL if wanted else mmap.MADV_RANDOM)
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Give up what memory holds of these tensors; who looks at them again reads them from the disk."""
+        if sys.platform == "linux":  # elsewhere the advice means something else
+            self._map.madvise(mmap.MADV_DONTNEED)
+            forget(self._path, [self.span(name) for name in names])
+
     def fetch(self, prefix: str) -> None:
         """Start reading the tensors whose names begin with `prefix`: they are wanted whole, now."""
         if not hasattr(mmap, "MADV_WILLNEED"):
             return
-        for name, entry in self._entries.items():
-            first, last = (self._start + offset for offset in entry["data_offsets"])
+        for name in self._entries:
+            first, last = self.span(name)
             if name.startswith(prefix) and last > first:
                 page = first - first % mmap.PAGESIZE
                 self._map.madvise(mmap.MADV_WILLNEED, page, last - page)

@@ -193,6 +193,7 @@ class ModulationTable:
                 wanted.setdefault(other.name, other)
         log.info(f"Modulation table: reading {len(self.weights.names)} layers once for {len(wanted)} timesteps.")
         built = self._build(list(wanted.values()), patcher)
+        self.weights.forget()
         self._schedule = set(wanted)
         for name, rows in zip(wanted, built, strict=True):
             self._remember(name, rows)

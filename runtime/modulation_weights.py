@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import re
 
 import comfy.model_management
 import comfy.utils
 import torch
 
-from .modulation_file import MappedFile
+from .modulation_file import MODULATION_KEY, MappedFile, is_modulation
 
 LINEARS = ("img_mod", "txt_mod")
 SAMPLES_PER_TENSOR = 4
 SAMPLE_BYTES = 4096
-_LAYER_KEY = re.compile(r"^(.*?)(transformer_blocks\.\d+\.(?:img_mod|txt_mod)\.1\.)\w+$")
+ROOMY_RAM_BYTES = 48 * 1024**3  # holds the official template's files (32 GB) beside everything else
 
 
 class ModulationSourceError(ValueError):
@@ -81,6 +80,15 @@ class ModulationWeights:
             layer.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
         return layer
 
+    def forget(self) -> None:
+        """Leave the system's memory to others after a reading of all layers, where it is scarce.
+
+        Otherwise gigabytes that were just read push out what is used at every run, the libraries' own code included.
+        """
+        total = comfy.model_management.get_total_memory(torch.device("cpu"))
+        if total < ROOMY_RAM_BYTES:
+            self._file.forget(name for name in self._file.names if is_modulation(name))
+
     def held_dtype(self, index: int, name: str, param: torch.Tensor) -> torch.dtype:
         """The dtype in which the host holds parameter `name`: dynamic VRAM casts when it stages, others at load."""
         if not is_plain(param):
@@ -92,7 +100,7 @@ class ModulationWeights:
         """Name without the file's prefix -> mapped tensor of every modulation layer, in the host's present spelling."""
         try:
             self._file = file = MappedFile(self.path)
-            keys = [match for match in map(_LAYER_KEY.match, file.names) if match]
+            keys = [match for match in map(MODULATION_KEY.match, file.names) if match]
             if not keys:
                 raise ValueError("it has no modulation layers (transformer_blocks.N.img_mod)")
             self._prefix = prefix = keys[0].group(1)

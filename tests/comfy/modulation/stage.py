@@ -21,6 +21,7 @@ comfy.options.enable_args_parsing()
 
 import disk_scenes  # noqa: E402, F401
 import host_scenes  # noqa: E402, F401
+import streaming_scenes  # noqa: E402, F401
 from scenes import SCENES  # noqa: E402
 
 for name, facts in SCENES[scene](models, Path(folder)):

@@ -1,0 +1,55 @@
+"""A LoRA's weights as they will be used: in memory, in the precision in which ComfyUI applies them.
+
+ComfyUI with dynamic VRAM gives up its copy of a LoRA after each node and reads the file again in the next run, past the
+page cache (`comfy.model_management.reset_cast_buffers`, read in 0.33.0). For a LoRA of 1.7 GB that is 1 to 1.5 GB from
+disk in every run. There it also casts the weights to the model's own precision before it uses them, so casting them
+once, here, gives the same images and halves what is kept and streamed of a LoRA in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import comfy.ops
+import torch
+
+from .modulation_patches import is_dynamic
+
+MATRICES = ("lora_up.weight", "lora_down.weight", "lora_A.weight", "lora_B.weight")
+HALF_PRECISIONS = (torch.bfloat16, torch.float16)
+LARGEST_SHARE_OF_RAM = 1 / 8
+
+
+def hold_lora(weights: dict[str, torch.Tensor], patcher: Any) -> dict[str, torch.Tensor]:
+    """The weights copied out of their file; as they are where the host does not stream.
+
+    A LoRA that would take more than an eighth of the machine's RAM stays in its file.
+    """
+    if not is_dynamic(patcher):
+        return weights
+    held = in_precision(weights, applied_precision(patcher))
+    limit = LARGEST_SHARE_OF_RAM * comfy.model_management.get_total_memory(torch.device("cpu"))
+    return weights if sum(tensor.nbytes for tensor in held.values()) > limit else held
+
+
+def in_precision(weights: dict[str, torch.Tensor], precision: torch.dtype | None) -> dict[str, torch.Tensor]:
+    """Copies, float32 matrices cast to `precision`; those of another layout (LoHa, DoRA and the like) keep theirs."""
+
+    def precision_of(name: str, tensor: torch.Tensor) -> torch.dtype:
+        is_matrix = name.endswith(MATRICES) and tensor.ndim == 2
+        return precision if precision and is_matrix and tensor.dtype == torch.float32 else tensor.dtype
+
+    return {name: tensor.to(precision_of(name, tensor), copy=True) for name, tensor in weights.items()}
+
+
+def applied_precision(patcher: Any) -> torch.dtype | None:
+    """What the host casts a LoRA's matrices to before it uses them, if that is a half precision for all layers.
+
+    It is that of the layers' inputs, but in the fp8 matrix multiplication of `--fast`, which has one of its own.
+    """
+    own = getattr(getattr(comfy.ops, "fp8_ops", None), "Linear", ())
+    if any(isinstance(module, own) for module in patcher.model.diffusion_model.modules()):
+        return None
+    precision: torch.dtype = patcher.model.get_dtype_inference()
+    return precision if precision in HALF_PRECISIONS else None

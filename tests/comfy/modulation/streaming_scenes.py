@@ -1,0 +1,68 @@
+"""Scenes of what the pack does about streaming, as far as a CPU can show it: the host's prefetch, the held LoRA."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import comfy.lora
+import comfy.model_patcher
+import torch
+from scenes import Facts, scene
+from studio import difference, load_stock, make_lora, sample
+
+block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
+lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
+LAYERS = ("attn.to_q", "attn.to_v", "attn.add_k_proj")
+
+
+@scene("block prefetch")
+def host_prefetch(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    stock, hooked = load_stock(models["bf16"]), load_stock(models["bf16"])
+    block_prefetch.add_block_prefetch(hooked)
+    blocks = hooked.model.diffusion_model.transformer_blocks
+    yield "hooks", {"blocks": len(blocks), "hooked": sum(bool(block._forward_pre_hooks) for block in blocks)}
+    yield "latents", {"difference": difference(sample(stock), sample(hooked))}
+    try:
+        host = importlib.import_module("comfy.model_prefetch")
+    except ImportError:
+        return
+    prefetch = block_prefetch._BlockPrefetch(host)
+    x = torch.zeros(1)
+    prefetch.before_model(None, (x,), {"transformer_options": {"prefetch_dynamic_vbars": True}})
+    yield "on the CPU", {"queue": prefetch._queue}
+    prefetch._queue, prefetch._device = [None], x.device
+    seen = []
+    for block in (blocks[0], blocks[-1], blocks[0]):  # in any order, one of them twice
+        prefetch.before_block(block, ())
+        ((_, (brought, modules)),) = prefetch._queue
+        seen.append(brought is block and modules == [])
+    last = prefetch._queue
+    prefetch.after_model(None, (), None)
+    yield "queue", {"seen": seen, "left": last, "after": prefetch._queue}
+
+
+@scene("lora in RAM")
+def held_lora(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    model = load_stock(models["fp8"])
+    lora = make_lora(3, *LAYERS)
+    yield "not streamed", {"same": lora_in_ram.hold_lora(lora, model) is lora}
+    precision = lora_in_ram.applied_precision(model)
+    held = lora_in_ram.in_precision(lora, torch.bfloat16)
+    keys = comfy.lora.model_lora_keys_unet(model.model, {})
+    patches = [comfy.lora.load_lora(weights, keys) for weights in (lora, held)]
+    differences, effects = [], []
+    for key in patches[0]:
+        weight = model.model.get_submodule(key.rsplit(".", 1)[0]).weight.to(torch.bfloat16)
+        made = [
+            comfy.model_patcher.LowVramPatch(key, {key: [(0.8, patch[key], 1.0, None, None)]})(weight.clone())
+            for patch in patches
+        ]
+        differences.append(difference(*made))
+        effects.append(difference(made[0], weight))
+    yield "streamed", {"layers": len(differences), "difference": max(differences), "effect": min(effects)}
+    sizes = [sum(tensor.nbytes for tensor in weights.values()) for weights in (lora, held)]
+    copied = all(held[name].data_ptr() != tensor.data_ptr() for name, tensor in lora.items())
+    yield "held", {"precision": str(precision), "share": sizes[1] / sizes[0], "copied": copied}

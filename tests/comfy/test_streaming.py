@@ -1,0 +1,37 @@
+"""What the pack does about streaming agrees with the real host: its prefetch queue, the way it applies a LoRA."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_a_hooked_model_gives_the_same_latents(play):
+    facts = play("block prefetch")
+    assert facts["hooks"]["hooked"] == facts["hooks"]["blocks"] > 0
+    assert facts["latents"]["difference"] == 0
+
+
+def test_the_hosts_queue_holds_the_block_that_runs_and_nothing_at_the_end(play):
+    facts = play("block prefetch")
+    if "queue" not in facts:
+        pytest.skip("this ComfyUI has no block prefetch")
+    assert facts["on the CPU"]["queue"] is None
+    assert facts["queue"] == {"seen": [True, True, True], "left": [None], "after": None}
+
+
+def test_a_lora_held_in_ram_gives_the_same_weights_where_the_host_streams(play):
+    facts = play("lora in RAM")
+    assert facts["streamed"]["layers"] > 0
+    assert facts["streamed"]["difference"] == 0
+    assert facts["streamed"]["effect"] > 0
+
+
+def test_a_lora_held_in_ram_takes_half_and_needs_its_file_no_more(play):
+    facts = play("lora in RAM")["held"]
+    assert facts["share"] == pytest.approx(0.5, rel=0.05)
+    assert facts["copied"]
+
+
+def test_where_nothing_is_streamed_the_lora_stays_as_it_is(play):
+    """There the host patches in float32, and images would change."""
+    assert play("lora in RAM")["not streamed"]["same"]

@@ -1,0 +1,156 @@
+"""Reading ahead: in the order of use, not further than allowed, nothing that the run has come to, and it ends."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
+from qwen_image_loader.runtime.modulation_file import is_modulation
+from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead
+from qwen_image_loader.runtime.read_order import BEFORE_LAYERS, order_of_use, parts_of
+
+GOLDEN = Path(__file__).parent / "golden_headers"
+MODEL = "qwen_image_fp8_e4m3fn.safetensors"
+TEXT_ENCODER = "qwen_2.5_vl_7b_fp8_scaled.safetensors"
+SIZE = 1000
+Begin = Callable[..., ReadAhead]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, at most ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """with begin(lead_bytes): four layers of SIZE bytes of one file are read ahead."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(4 * SIZE))
+    begun: list[ReadAhead] = []
+
+    def start(lead_bytes: int) -> ReadAhead:
+        parts = [Part("model", n, str(path), ((n * SIZE, (n + 1) * SIZE),)) for n in range(4)]
+        begun.append(ReadAhead(parts, lead_bytes, forgets=True))
+        return begun[-1]
+
+    yield start
+    for ahead in begun:
+        ahead.stop()
+
+
+def test_everything_is_read_once_and_the_thread_ends_with_the_run(begin: Begin) -> None:
+    with begin(10 * SIZE) as ahead:
+        pass
+    until(lambda: ahead.read_bytes == 4 * SIZE)
+    assert ahead.is_reading
+    ahead.passed("model")
+    ahead.join(10)
+    assert not ahead.is_reading
+    assert ahead.read_bytes == 4 * SIZE
+
+
+def test_it_waits_for_the_run_when_the_lead_is_used_up(begin: Begin) -> None:
+    with begin(2 * SIZE) as ahead:
+        pass
+    until(lambda: ahead.read_bytes == 2 * SIZE)
+    time.sleep(0.05)
+    assert ahead.read_bytes == 2 * SIZE
+    ahead.reached("model", 1)
+    until(lambda: ahead.read_bytes == 3 * SIZE)
+
+
+def test_what_the_run_has_come_to_is_left_to_it(begin: Begin) -> None:
+    with begin(2 * SIZE) as ahead:
+        pass
+    until(lambda: ahead.read_bytes == 2 * SIZE)
+    ahead.reached("model", 2)
+    until(lambda: ahead.read_bytes == 3 * SIZE)
+    ahead.passed("model")
+    ahead.join(10)
+    assert ahead.read_bytes == 3 * SIZE  # all but layer 2
+
+
+def test_layers_tell_by_themselves_and_only_once(begin: Begin) -> None:
+    layers = [torch.nn.Identity() for _ in range(4)]
+    with begin(1) as ahead:
+        ahead.watch("model", layers)
+    until(lambda: ahead.read_bytes == SIZE)
+    for layer in layers:
+        layer(torch.zeros(1))
+    ahead.join(10)
+    assert not ahead.is_reading
+    assert not any(layer._forward_pre_hooks or layer._forward_hooks for layer in layers)
+
+
+def test_a_new_load_or_a_failed_one_ends_it(begin: Begin) -> None:
+    with begin(1) as first, begin(1) as second:
+        first.join(10)
+        assert not first.is_reading
+        assert second.is_reading
+    with pytest.raises(ValueError, match="a bad file"), begin(1) as third:
+        raise ValueError("a bad file")
+    third.join(10)
+    assert not third.is_reading
+
+
+def test_a_file_that_is_gone_ends_it_quietly(tmp_path: Path) -> None:
+    with ReadAhead([Part("model", 0, str(tmp_path / "gone"), ((0, 1),))], 1, forgets=True) as ahead:
+        ahead.join(10)
+        assert not ahead.is_reading
+
+
+def sparse_file(folder: Path, name: str) -> Path:
+    """A file with a published header and no data."""
+    header = gzip.decompress((GOLDEN / f"{name}.json.gz").read_bytes())
+    last = max(entry["data_offsets"][1] for key, entry in json.loads(header).items() if key != "__metadata__")
+    path = folder / name
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + last)
+    return path
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_the_order_of_the_template_is_the_order_of_use(tmp_path: Path, table: bool) -> None:
+    model, text = sparse_file(tmp_path, MODEL), sparse_file(tmp_path, TEXT_ENCODER)
+    parts = order_of_use({ROLE_DIFFUSION_MODEL: str(model), ROLE_TEXT_ENCODER: str(text)}, table)
+    numbers = [(part.role, part.number) for part in parts]
+    assert numbers == [
+        *((ROLE_TEXT_ENCODER, number) for number in range(BEFORE_LAYERS, 28)),
+        *((ROLE_DIFFUSION_MODEL, number) for number in range(BEFORE_LAYERS, 60)),
+    ]
+    in_model = sum(part.nbytes for part in parts if part.role == ROLE_DIFFUSION_MODEL)
+    assert in_model == pytest.approx(13.6e9 if table else 20.4e9, rel=0.01)
+
+
+def test_a_lora_is_read_whole(tmp_path: Path) -> None:
+    name = "Qwen-Image-Lightning-8steps-V1.0.safetensors"
+    path = sparse_file(tmp_path, name)
+    (part,) = parts_of(ROLE_LORA, str(path), modulation_table=True)
+    assert part.nbytes == pytest.approx(path.stat().st_size, rel=0.001)
+
+
+def test_modulation_layers_are_known_by_name() -> None:
+    assert is_modulation("transformer_blocks.7.img_mod.1.weight")
+    assert is_modulation("model.diffusion_model.transformer_blocks.59.txt_mod.1.bias")
+    assert not is_modulation("transformer_blocks.7.img_mlp.net.2.weight")
+
+
+def test_large_parts_are_read_in_pieces_that_can_be_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(64 * CHUNK_BYTES)
+    with ReadAhead([Part("model", 0, str(path), ((0, 64 * CHUNK_BYTES),))], 1, forgets=False) as ahead:
+        until(lambda: ahead.read_bytes >= CHUNK_BYTES)
+        ahead.stop()
+        ahead.join(10)
+    assert ahead.read_bytes < 64 * CHUNK_BYTES
