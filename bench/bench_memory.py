@@ -80,6 +80,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--graphs", nargs="+", choices=list(SIDES), default=None, help="default: stock, loader, modulation off")
     add("--runs", nargs="+", choices=KINDS, default=None, help="default: all")
     add("--repeat", type=int, default=None, metavar="N", help="sessions of each graph in each cell; default 3")
+    add("--warm", type=int, default=1, metavar="N", help="how often a session repeats new seed and new prompt")
+    add("--no-reference", action="store_true", help="leave out stock without limits, which steps are compared with")
     add("--models", type=Path, default=OUTPUT / "models", metavar="DIR", help="where the full-size files are or go")
     add("--output", type=Path, default=OUTPUT / "memory", metavar="DIR", help="where results.json and plot.png go")
     add("--gpu", type=int, default=0, metavar="N", help="which GPU, as nvidia-smi counts; default 0")
@@ -155,9 +157,10 @@ def sweep(bench: Bench, options: argparse.Namespace, results: Results) -> None:
 
 def sessions(options: argparse.Namespace) -> list[Session]:
     """Cell by cell; within one, the graphs take turns. Stock without limits, the resident reference, comes first."""
-    graphs_of: dict[Cell, list[str]] = {UNLIMITED: [STOCK], **dict.fromkeys(options.cells, options.graphs)}
+    reference = {} if options.no_reference else {UNLIMITED: [STOCK]}
+    graphs_of: dict[Cell, list[str]] = {**reference, **dict.fromkeys(options.cells, options.graphs)}
     return [
-        Session(cell, recipe, graph, repeat, options.runs)
+        Session(cell, recipe, graph, repeat, options.runs, options.warm)
         for cell, graphs in graphs_of.items()
         for recipe in options.recipes
         for repeat in range(options.repeat)

@@ -1,12 +1,16 @@
-"""Turns single measures off by an environment variable, for before and after in the benchmark: nothing a user needs."""
+"""Turns single measures off by a file, for before and after in the benchmark: nothing a user needs."""
 
 from __future__ import annotations
 
-import os
+from .own_folder import own_folder
 
-VARIABLE = "QWEN_IMAGE_LOADER_WITHOUT"  # names with commas between them: "block-prefetch,lora-in-ram"
+FILE = "without.txt"  # one name a line
 
 
 def is_on(measure: str) -> bool:
-    """Whether `measure` is not named in the variable."""
-    return measure not in {name.strip() for name in os.environ.get(VARIABLE, "").split(",")}
+    """Whether `measure` is not named in the file; without the file everything is on."""
+    try:
+        with open(own_folder(FILE), encoding="utf-8") as file:
+            return measure not in file.read().split()
+    except FileNotFoundError:
+        return True

@@ -20,7 +20,25 @@ STOCK = "stock"
 LOADER = "loader"
 LOADER_ON = "loader, modulation on"
 LOADER_OFF = "loader, modulation off"
-SIDES: dict[str, str | None] = {STOCK: None, LOADER: "auto", LOADER_ON: "on", LOADER_OFF: "off"}
+MEASURES = ("block-prefetch", "lora-in-ram", "read-ahead")  # what runtime/switches.py can turn off
+WITHOUT = {f"loader, without {measure}": measure for measure in MEASURES}
+
+
+@dataclass(frozen=True)
+class Side:
+    """A graph: stock's (`modulation` None) or the loader's with that input, and without these measures."""
+
+    modulation: str | None
+    without: tuple[str, ...] = ()
+
+
+SIDES: dict[str, Side] = {
+    STOCK: Side(None),
+    LOADER: Side("auto"),
+    LOADER_ON: Side("on"),
+    LOADER_OFF: Side("off"),
+    **{name: Side("auto", (measure,)) for name, measure in WITHOUT.items()},
+}
 
 LIGHTNING_8 = "Lightning 8 steps"
 BASE = "base"

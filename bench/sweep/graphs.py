@@ -17,11 +17,17 @@ SIDE_PIXELS = 1328  # the template's size
 
 
 def graph_for(
-    object_info: Mapping[str, Any], side: str, recipe: str, kind: str, cell: Cell, pixels: int = SIDE_PIXELS
+    object_info: Mapping[str, Any],
+    side: str,
+    recipe: str,
+    kind: str,
+    cell: Cell,
+    pixels: int = SIDE_PIXELS,
+    number: int = 0,
 ) -> Graph:
-    """The graph of one run; the same run of every side has the same seed and prompt."""
+    """The graph of one run, the `number`th of its kind; the same run of every side has the same seed and prompt."""
     graph = stock_graph(dict(object_info), recipe, pixels)
-    modulation = SIDES[side]
+    modulation = SIDES[side].modulation
     if modulation is not None:
         graph = with_loader(
             graph,
@@ -31,11 +37,11 @@ def graph_for(
             vram_limit_gib=cell.vram_gib or 0.0,  # the card itself still reports its whole memory to the plan
         )
     for sampler in nodes_of(graph, "KSampler"):
-        graph[sampler]["inputs"]["seed"] = FIRST_SEED + (kind == NEW_SEED)
+        graph[sampler]["inputs"]["seed"] = FIRST_SEED + (kind == NEW_SEED) * (1 + number)
     for encoder in nodes_of(graph, "CLIPTextEncode"):
         text = graph[encoder]["inputs"]["text"]
         if text and kind == NEW_PROMPT:
-            graph[encoder]["inputs"]["text"] = f"{text}, at night in the rain"
+            graph[encoder]["inputs"]["text"] = f"{text}, at night in the rain{', again' * number}"
     return graph
 
 

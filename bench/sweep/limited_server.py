@@ -9,9 +9,10 @@ from pathlib import Path
 from comfyui_host import Host
 from comfyui_server import ComfyServer, link_pack
 
-from .cells import STOCK
+from .cells import SIDES, STOCK
 from .limits import ControlGroup
 
+WITHOUT_FILE = Path("user", "__qwen_image_loader", "without.txt")  # runtime/switches.py reads it
 ENTER_GROUP = 'echo $$ > "$0" && exec "$@"'
 
 
@@ -47,3 +48,6 @@ def prepare_base(base: Path, side: str, place_models: Callable[[Path], None]) ->
     if side != STOCK:
         link_pack(base / "custom_nodes")
     place_models(base)
+    if SIDES[side].without:
+        (base / WITHOUT_FILE).parent.mkdir(parents=True)
+        (base / WITHOUT_FILE).write_text("\n".join(SIDES[side].without), encoding="utf-8")

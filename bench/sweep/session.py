@@ -61,31 +61,41 @@ class Session:
     side: str
     repeat: int
     kinds: Sequence[str]
+    warm: int = 1
 
-    def row(self, kind: str, **values: Any) -> Row:
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """(kind, number): the cold run, then each warm kind `warm` times. Numbers go on from session to session."""
+        cold = [(COLD, self.repeat)] if COLD in self.kinds else []
+        numbers = range(self.repeat * self.warm, (self.repeat + 1) * self.warm)
+        return cold + [(kind, n) for kind in self.kinds if kind not in (COLD, RESTART) for n in numbers]
+
+    def row(self, run: tuple[str, int], **values: Any) -> Row:
         limits = {"cell": self.cell.name, "vram_gib": self.cell.vram_gib, "ram_gib": self.cell.ram_gib}
-        return Row(**limits, recipe=self.recipe, side=self.side, kind=kind, repeat=self.repeat, **values)
+        kind, number = run
+        return Row(**limits, recipe=self.recipe, side=self.side, kind=kind, repeat=number, **values)
 
 
 def run_session(bench: Bench, session: Session) -> Iterator[Row]:
     """The rows of a session as they are measured. Raises LimitError where the cell's limits cannot be set."""
     base = bench.folder / "server"
     prepare_base(base, session.side, bench.place_models)
-    cold = [kind for kind in session.kinds if kind != RESTART]
     with contextlib.ExitStack() as stack:
         if session.cell.vram_gib is not None and bench.gpu is not None:
             stack.enter_context(HeldVram(session.cell.vram_gib, bench.gpu))
         gpu = GpuMeter(bench.gpu) if bench.gpu is not None else None
         if gpu:
             stack.callback(gpu.close)
-        yield from _serve(bench, session, base, gpu, cold)
+        yield from _serve(bench, session, base, gpu, session.runs)
         # The second start finds what the first left on disk; stock leaves nothing.
         if RESTART in session.kinds and session.side != STOCK:
-            yield from _serve(bench, session, base, gpu, [RESTART])
+            yield from _serve(bench, session, base, gpu, [(RESTART, session.repeat)])
 
 
-def _serve(bench: Bench, session: Session, base: Path, gpu: GpuMeter | None, kinds: Sequence[str]) -> Iterator[Row]:
-    """One server start and `kinds`, the first of them from a dropped page cache."""
+def _serve(
+    bench: Bench, session: Session, base: Path, gpu: GpuMeter | None, runs: Sequence[tuple[str, int]]
+) -> Iterator[Row]:
+    """One server start and `runs`, (kind, number), the first of them from a dropped page cache."""
     if bench.drop_cache:
         drop_page_cache()
     with contextlib.ExitStack() as stack:
@@ -100,17 +110,18 @@ def _serve(bench: Bench, session: Session, base: Path, gpu: GpuMeter | None, kin
         try:
             stack.enter_context(server)
         except ServerFailed as error:
-            yield from (session.row(kind, status=DIED, error=str(error)[-600:]) for kind in kinds)
+            yield from (session.row(run, status=DIED, error=str(error)[-600:]) for run in runs)
             return
         start_seconds = time.monotonic() - began
         object_info = server.object_info()
         meters = stack.enter_context(Meters(server.pid, group, gpu))
-        for number, kind in enumerate(kinds):
-            graph = graph_for(object_info, session.side, session.recipe, kind, session.cell, bench.pixels)
-            row = _measure(bench, session, server, meters, kind, graph, start_seconds if number == 0 else None)
+        for index, run in enumerate(runs):
+            kind, number = run
+            graph = graph_for(object_info, session.side, session.recipe, kind, session.cell, bench.pixels, number)
+            row = _measure(bench, session, server, meters, run, graph, start_seconds if index == 0 else None)
             yield row
             if row.status in (DIED, TIMEOUT):
-                rest = kinds[number + 1 :]
+                rest = runs[index + 1 :]
                 yield from (session.row(later, status=NOT_RUN, error=f"after '{row.error}'") for later in rest)
                 return
 
@@ -120,7 +131,7 @@ def _measure(
     session: Session,
     server: LimitedServer,
     meters: Meters,
-    kind: str,
+    run: tuple[str, int],
     graph: Graph,
     start_seconds: float | None,
 ) -> Row:
@@ -134,10 +145,10 @@ def _measure(
     steps, step_seconds = read_step_bar(log)
     image, difference = "", None
     if result is not None and status == OK:
-        image, difference = _compare(bench, session, kind, server.images(result))
+        image, difference = _compare(bench, session, run, server.images(result))
     plan = find_plan(result)
     return session.row(
-        kind,
+        run,
         status=status,
         error=error[-600:],
         seconds=seconds,
@@ -167,12 +178,13 @@ def _run(server: LimitedServer, graph: Graph) -> tuple[str, str, RunResult | Non
     return result.status, result.error, result
 
 
-def _compare(bench: Bench, session: Session, kind: str, images: Sequence[bytes]) -> tuple[str, int | None]:
+def _compare(bench: Bench, session: Session, run: tuple[str, int], images: Sequence[bytes]) -> tuple[str, int | None]:
     """(a short hash of the pixels, the largest difference to stock's image of the same run, if that is known)."""
     pixels = np.stack([np.asarray(Image.open(BytesIO(data)).convert("RGB")) for data in images])
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
     # a restart repeats the cold run with the same seed
-    key = (session.cell.name, session.recipe, COLD if kind == RESTART else kind, session.repeat)
+    kind, number = run
+    key = (session.cell.name, session.recipe, COLD if kind == RESTART else kind, number)
     if session.side == STOCK:
         bench.images[key] = pixels
         return digest, None

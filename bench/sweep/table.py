@@ -10,7 +10,7 @@ from .results import OK, Median, Results, Row, failures, medians
 HEADINGS = (
     ("cell", 12, "<"),
     ("recipe", 17, "<"),
-    ("graph", 22, "<"),
+    ("graph", 30, "<"),
     ("run", 10, "<"),
     ("s", 7, ">"),
     ("s/step", 7, ">"),
@@ -77,10 +77,10 @@ def _gib(value: float | None) -> str:
 
 def prediction_table(rows: Sequence[Row]) -> str:
     """The plan's peak VRAM beside the measured one, a line for each cell and graph that has both."""
-    lines = [f"{'cell':12}  {'recipe':17}  {'graph':22}  predicted  measured  predicted:measured"]
+    lines = [f"{'cell':12}  {'recipe':17}  {"graph":30}  predicted  measured  predicted:measured"]
     for (cell, recipe, side), (predicted, measured) in predictions(rows).items():
         lines.append(
-            f"{cell:12}  {recipe:17}  {side:22}  {predicted / GIB:9.2f}  {measured / GIB:8.2f}"
+            f"{cell:12}  {recipe:17}  {side:30}  {predicted / GIB:9.2f}  {measured / GIB:8.2f}"
             f"  {predicted / measured:18.3f}"
         )
     return "\n".join(lines) if len(lines) > 1 else "no cell has both a predicted and a measured peak"
