@@ -77,7 +77,7 @@ def _gib(value: float | None) -> str:
 
 def prediction_table(rows: Sequence[Row]) -> str:
     """The plan's peak VRAM beside the measured one, a line for each cell and graph that has both."""
-    lines = [f"{'cell':12}  {'recipe':17}  {"graph":30}  predicted  measured  predicted:measured"]
+    lines = [f"{'cell':12}  {'recipe':17}  {'graph':30}  predicted  measured  predicted:measured"]
     for (cell, recipe, side), (predicted, measured) in predictions(rows).items():
         lines.append(
             f"{cell:12}  {recipe:17}  {side:30}  {predicted / GIB:9.2f}  {measured / GIB:8.2f}"
