@@ -101,10 +101,13 @@ class ReadAhead:
         self._move(needed=last, done=last + 1)
 
     def watch(self, role: str, layers: Iterable[torch.nn.Module]) -> None:
-        """Notice when each layer runs for the first time; with the last one's end the file is done with."""
+        """Notice when each layer runs for the first time; with the last one's end the file is done with.
+
+        Before anything else that happens before a layer: what brings its weights to the card is the one that reads.
+        """
         layers = list(layers) if any(part.role == role for part in self._parts) else []
         for number, layer in enumerate(layers):
-            self._once(layer.register_forward_pre_hook, partial(self.reached, role, number))
+            self._once(partial(layer.register_forward_pre_hook, prepend=True), partial(self.reached, role, number))
         if layers:
             self._once(layers[-1].register_forward_hook, partial(self.passed, role))
 
