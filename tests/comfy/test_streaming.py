@@ -35,3 +35,9 @@ def test_a_lora_held_in_ram_takes_half_and_needs_its_file_no_more(play):
 def test_where_nothing_is_streamed_the_lora_stays_as_it_is(play):
     """There the host patches in float32, and images would change."""
     assert play("lora in RAM")["not streamed"]["same"]
+
+
+def test_the_benchmarks_file_turns_single_measures_off(play):
+    facts = play("switches")
+    assert facts["no file"]["on"]
+    assert facts["file"] == {"block-prefetch": False, "read-ahead": False, "lora-in-ram": True}

@@ -9,12 +9,14 @@ from typing import Any
 
 import comfy.lora
 import comfy.model_patcher
+import folder_paths
 import torch
 from scenes import Facts, scene
 from studio import difference, load_stock, make_lora, sample
 
 block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
+switches: Any = importlib.import_module("qil.runtime.switches")
 LAYERS = ("attn.to_q", "attn.to_v", "attn.add_k_proj")
 
 
@@ -66,3 +68,13 @@ def held_lora(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts
     sizes = [sum(tensor.nbytes for tensor in weights.values()) for weights in (lora, held)]
     copied = all(held[name].data_ptr() != tensor.data_ptr() for name, tensor in lora.items())
     yield "held", {"precision": str(precision), "share": sizes[1] / sizes[0], "copied": copied}
+
+
+@scene("switches")
+def benchmark_switches(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    folder_paths.set_user_directory(str(folder / "user"))
+    yield "no file", {"on": switches.is_on("read-ahead")}
+    file = folder / "user" / "__qwen_image_loader" / "without.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("block-prefetch\nread-ahead", encoding="utf-8")
+    yield "file", {name: switches.is_on(name) for name in ("block-prefetch", "read-ahead", "lora-in-ram")}
