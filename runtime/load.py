@@ -38,6 +38,7 @@ from .own_folder import own_folder
 from .read_ahead import Part, ReadAhead
 from .read_order import order_of_use
 from .switches import is_on
+from .vram_order import keep_attention_first
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -129,6 +130,8 @@ def _load_diffusion_model(file: PlannedFile, modulation_table: bool) -> ModelPat
         model = modulation.apply_modulation_table(model, path, own_folder("modulation"))
     if is_on("block-prefetch"):
         add_block_prefetch(model)
+    if is_on("attention-first"):
+        keep_attention_first(model)
     return model
 
 

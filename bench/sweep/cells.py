@@ -20,7 +20,7 @@ STOCK = "stock"
 LOADER = "loader"
 LOADER_ON = "loader, modulation on"
 LOADER_OFF = "loader, modulation off"
-MEASURES = ("block-prefetch", "lora-in-ram", "read-ahead")  # what runtime/switches.py can turn off
+MEASURES = ("attention-first", "block-prefetch", "lora-in-ram", "read-ahead")  # what runtime/switches.py can turn off
 WITHOUT = {f"loader, without {measure}": measure for measure in MEASURES}
 
 

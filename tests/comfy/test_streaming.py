@@ -37,6 +37,22 @@ def test_where_nothing_is_streamed_the_lora_stays_as_it_is(play):
     assert play("lora in RAM")["not streamed"]["same"]
 
 
+@pytest.mark.parametrize("which", ["model", "copy"])
+def test_many_small_layers_come_first_where_vram_is_short(play, which):
+    facts = play("VRAM order")[which]
+    assert not facts["own"], "this ComfyUI has an order of its own for Qwen-Image: compare it with ours"
+    assert facts["layers a block"] == [8, 4]
+    assert facts["smaller"]
+    assert facts["foreign"] == facts["last"] == 0
+
+
+def test_the_host_knows_the_layers_that_come_first(play):
+    facts = play("VRAM order")
+    if "host" not in facts:
+        pytest.skip("this ComfyUI has no dynamic VRAM")
+    assert facts["host"]["unknown"] == 0
+
+
 def test_the_benchmarks_file_turns_single_measures_off(play):
     facts = play("switches")
     assert facts["no file"]["on"]

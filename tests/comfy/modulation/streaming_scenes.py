@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from studio import difference, load_stock, make_lora, sample
 
 block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
+vram_order: Any = importlib.import_module("qil.runtime.vram_order")
 switches: Any = importlib.import_module("qil.runtime.switches")
 LAYERS = ("attn.to_q", "attn.to_v", "attn.add_k_proj")
 
@@ -68,6 +70,38 @@ def held_lora(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts
     sizes = [sum(tensor.nbytes for tensor in weights.values()) for weights in (lora, held)]
     copied = all(held[name].data_ptr() != tensor.data_ptr() for name, tensor in lora.items())
     yield "held", {"precision": str(precision), "share": sizes[1] / sizes[0], "copied": copied}
+
+
+@scene("VRAM order")
+def attention_first(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    model = load_stock(models["fp8"])
+    own = hasattr(model.model, "get_dynamic_vram__units")
+    vram_order.keep_attention_first(model)
+    both = (model.model.diffusion_model, model.model.get_dynamic_vram__units)
+    for name, (diffusion_model, units) in (("model", both), ("copy", copy.deepcopy(both))):
+        first, last = units()
+        blocks = diffusion_model.transformer_blocks
+        inside = [module for unit in first for module in unit.modules() if isinstance(module, torch.nn.Linear)]
+        outside = [m for b in blocks for part in (b.img_mlp, b.txt_mlp) for m in part.modules()]
+        outside = [module for module in outside if isinstance(module, torch.nn.Linear)]
+        here = {id(module) for module in diffusion_model.modules()}
+        yield (
+            name,
+            {
+                "own": own,
+                "foreign": sum(id(module) not in here for module in inside),
+                "layers a block": [len(inside) / len(blocks), len(outside) / len(blocks)],
+                "smaller": max(m.weight.nbytes for m in inside) < min(m.weight.nbytes for m in outside),
+                "last": len(last),
+            },
+        )
+    try:
+        known = {id(entry[-2]) for entry in model._load_list(for_dynamic=True)}
+    except TypeError:
+        return  # a host without dynamic VRAM
+    first, _ = model.model.get_dynamic_vram__units()
+    linears = [m for unit in first for m in unit.modules() if isinstance(m, torch.nn.Linear)]
+    yield "host", {"unknown": sum(id(module) not in known for module in linears)}
 
 
 @scene("switches")
