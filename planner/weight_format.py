@@ -41,7 +41,10 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     if has_comfy_quant:
         # A text encoder keeps its large embedding in bf16: the quantized layers decide, not the bulk of the bytes.
         dtype = next((d for d in ("U8", "I8", "F8_E4M3", "F8_E5M2") if bytes_by_dtype[d] > 4096), dtype)
-        return _COMFY_QUANT_BY_DTYPE.get(dtype, _BY_DTYPE.get(dtype, dtype))
+        known = _BY_DTYPE | _COMFY_QUANT_BY_DTYPE
+        if dtype not in known:
+            raise ForeignFileError(f"its weights are {dtype}, a quantization that this node does not know")
+        return known[dtype]
     if has_legacy_scale:
         return "fp8_scaled"
     if dtype not in _BY_DTYPE:

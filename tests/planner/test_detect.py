@@ -92,6 +92,10 @@ def made_of(*names: str, shape: tuple[int, ...] = (8, 8)) -> SafetensorsHeader:
 
 SCALE = {"transformer_blocks.0.attn.to_q.weight_scale": TensorInfo("F32", (1,), 4)}
 QWEIGHT = {"transformer_blocks.0.attn.to_q.qweight": TensorInfo("I8", (8, 8), 64)}
+ODD_QUANT = {
+    "transformer_blocks.0.attn.to_q.comfy_quant": TensorInfo("U8", (30,), 30),
+    "transformer_blocks.0.attn.to_q.weight": TensorInfo("I32", (10**6, 10**5), 4 * 10**11),
+}
 BIAS_3B = {"model.layers.0.self_attn.k_proj.bias": TensorInfo("BF16", (256,), 512)}
 TEXT = "qwen_2.5_vl_7b_fp8_scaled.safetensors"
 VAE = "qwen_image_vae.safetensors"
@@ -99,6 +103,7 @@ VAE = "qwen_image_vae.safetensors"
 REFUSED = [
     ("foreign scaled fp8", ROLE_DIFFUSION_MODEL, changed(FP8, SCALE), ForeignFileError, "not marked for ComfyUI"),
     ("nunchaku", ROLE_DIFFUSION_MODEL, changed(FP8, QWEIGHT), ForeignFileError, "ComfyUI-nunchaku"),
+    ("odd quantization", ROLE_DIFFUSION_MODEL, changed(BF16, ODD_QUANT), ForeignFileError, "I32, a quantization"),
     ("Qwen-Image 2.1", ROLE_DIFFUSION_MODEL, made_of("txt_in.text_norm.weight"), OtherModelError, "2.1"),
     ("Flux", ROLE_DIFFUSION_MODEL, made_of("double_blocks.0.img_attn.qkv.weight"), OtherModelError, "Flux"),
     ("SDXL", ROLE_DIFFUSION_MODEL, made_of("label_emb.0.0.weight", "input_blocks.1.0.x"), OtherModelError, "SDXL"),
