@@ -19,7 +19,8 @@ OK = "success"
 class Row:
     """One run of one graph. What could not be measured on the machine is None, never 0.
 
-    seconds: from the request to the end of the run. seconds_per_step: the sampler's own mean, its first step included.
+    seconds: from the request to the end of the run. seconds_per_step: the sampler's own mean, without what the first
+    step loads where VRAM is dynamic.
     peak_vram_bytes: device memory of the server above what was in use before it started, CUDA context included.
     peak_rss_bytes: resident memory of the server process. peak_group_bytes: memory of its control group, page cache
     included. read_bytes: fetched from disk by the server process; group_read_bytes: by its control group.
