@@ -6,13 +6,13 @@ import pytest
 
 
 def test_a_hooked_model_gives_the_same_latents(play):
-    facts = play("block prefetch")
+    facts = play("streaming")
     assert facts["hooks"]["hooked"] == facts["hooks"]["blocks"] > 0
     assert facts["latents"]["difference"] == 0
 
 
 def test_the_hosts_queue_holds_the_block_that_runs_and_nothing_at_the_end(play):
-    facts = play("block prefetch")
+    facts = play("streaming")
     if "queue" not in facts:
         pytest.skip("this ComfyUI has no block prefetch")
     assert facts["on the CPU"]["queue"] is None
@@ -20,26 +20,26 @@ def test_the_hosts_queue_holds_the_block_that_runs_and_nothing_at_the_end(play):
 
 
 def test_a_lora_held_in_ram_gives_the_same_weights_where_the_host_streams(play):
-    facts = play("lora in RAM")
-    assert facts["streamed"]["layers"] > 0
-    assert facts["streamed"]["difference"] == 0
-    assert facts["streamed"]["effect"] > 0
+    facts = play("streaming")
+    assert facts["lora, streamed"]["layers"] > 0
+    assert facts["lora, streamed"]["difference"] == 0
+    assert facts["lora, streamed"]["effect"] > 0
 
 
 def test_a_lora_held_in_ram_takes_half_and_needs_its_file_no_more(play):
-    facts = play("lora in RAM")["held"]
+    facts = play("streaming")["lora, held"]
     assert facts["share"] == pytest.approx(0.5, rel=0.05)
     assert facts["copied"]
 
 
 def test_where_nothing_is_streamed_the_lora_stays_as_it_is(play):
     """There the host patches in float32, and images would change."""
-    assert play("lora in RAM")["not streamed"]["same"]
+    assert play("streaming")["lora, not streamed"]["same"]
 
 
 @pytest.mark.parametrize("which", ["model", "copy"])
 def test_many_small_layers_come_first_where_vram_is_short(play, which):
-    facts = play("VRAM order")[which]
+    facts = play("streaming")[which]
     assert not facts["own"], "this ComfyUI has an order of its own for Qwen-Image: compare it with ours"
     assert facts["layers a block"] == [8, 4]
     assert facts["smaller"]
@@ -47,13 +47,13 @@ def test_many_small_layers_come_first_where_vram_is_short(play, which):
 
 
 def test_the_host_knows_the_layers_that_come_first(play):
-    facts = play("VRAM order")
+    facts = play("streaming")
     if "host" not in facts:
         pytest.skip("this ComfyUI has no dynamic VRAM")
     assert facts["host"]["unknown"] == 0
 
 
 def test_the_benchmarks_file_turns_single_measures_off(play):
-    facts = play("switches")
-    assert facts["no file"]["on"]
-    assert facts["file"] == {"block-prefetch": False, "read-ahead": False, "lora-in-ram": True}
+    facts = play("streaming")
+    assert facts["without the file"]["on"]
+    assert facts["with the file"] == {"block-prefetch": False, "read-ahead": False, "lora-in-ram": True}

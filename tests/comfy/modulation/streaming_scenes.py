@@ -22,8 +22,15 @@ switches: Any = importlib.import_module("qil.runtime.switches")
 LAYERS = ("attn.to_q", "attn.to_v", "attn.add_k_proj")
 
 
-@scene("block prefetch")
-def host_prefetch(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+@scene("streaming")
+def streaming(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    yield from host_prefetch(models)
+    yield from held_lora(models)
+    yield from attention_first(models)
+    yield from benchmark_switches(folder)
+
+
+def host_prefetch(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     stock, hooked = load_stock(models["bf16"]), load_stock(models["bf16"])
     block_prefetch.add_block_prefetch(hooked)
     blocks = hooked.model.diffusion_model.transformer_blocks
@@ -48,11 +55,10 @@ def host_prefetch(models: dict[str, str], folder: Path) -> Iterator[tuple[str, F
     yield "queue", {"seen": seen, "left": last, "after": prefetch._queue}
 
 
-@scene("lora in RAM")
-def held_lora(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+def held_lora(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     model = load_stock(models["fp8"])
     lora = make_lora(3, *LAYERS)
-    yield "not streamed", {"same": lora_in_ram.hold_lora(lora, model) is lora}
+    yield "lora, not streamed", {"same": lora_in_ram.hold_lora(lora, model) is lora}
     precision = lora_in_ram.applied_precision(model)
     held = lora_in_ram.in_precision(lora, torch.bfloat16)
     keys = comfy.lora.model_lora_keys_unet(model.model, {})
@@ -66,14 +72,13 @@ def held_lora(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts
         ]
         differences.append(difference(*made))
         effects.append(difference(made[0], weight))
-    yield "streamed", {"layers": len(differences), "difference": max(differences), "effect": min(effects)}
+    yield "lora, streamed", {"layers": len(differences), "difference": max(differences), "effect": min(effects)}
     sizes = [sum(tensor.nbytes for tensor in weights.values()) for weights in (lora, held)]
     copied = all(held[name].data_ptr() != tensor.data_ptr() for name, tensor in lora.items())
-    yield "held", {"precision": str(precision), "share": sizes[1] / sizes[0], "copied": copied}
+    yield "lora, held", {"precision": str(precision), "share": sizes[1] / sizes[0], "copied": copied}
 
 
-@scene("VRAM order")
-def attention_first(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+def attention_first(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     model = load_stock(models["fp8"])
     own = hasattr(model.model, "get_dynamic_vram__units")
     vram_order.keep_attention_first(model)
@@ -104,11 +109,10 @@ def attention_first(models: dict[str, str], folder: Path) -> Iterator[tuple[str,
     yield "host", {"unknown": sum(id(module) not in known for module in linears)}
 
 
-@scene("switches")
-def benchmark_switches(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+def benchmark_switches(folder: Path) -> Iterator[tuple[str, Facts]]:
     folder_paths.set_user_directory(str(folder / "user"))
-    yield "no file", {"on": switches.is_on("read-ahead")}
+    yield "without the file", {"on": switches.is_on("read-ahead")}
     file = folder / "user" / "__qwen_image_loader" / "without.txt"
     file.parent.mkdir(parents=True)
     file.write_text("block-prefetch\nread-ahead", encoding="utf-8")
-    yield "file", {name: switches.is_on(name) for name in ("block-prefetch", "read-ahead", "lora-in-ram")}
+    yield "with the file", {name: switches.is_on(name) for name in ("block-prefetch", "read-ahead", "lora-in-ram")}
