@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,31 @@ Play = Callable[[str], dict[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def play(comfyui_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Play:
-    """play(scene) -> {comparison: facts}. Scenes played in one test module share a folder, in the order of play."""
+def play(
+    request: pytest.FixtureRequest, comfyui_host: Host, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Play]:
+    """play(scene) -> {comparison: facts}. The scenes that a test module names in TOGETHER are played two at a time,
+    each in a folder of its own; the others share one, in the order of play."""
     paths = ensure_tiny_models(comfyui_host, MODELS.values())
     models = json.dumps({name: str(paths[file]) for name, file in MODELS.items()})
-    folder = tmp_path_factory.mktemp("modulation")
-    played: dict[str, dict[str, dict[str, Any]]] = {}
+    shared = tmp_path_factory.mktemp("modulation")
 
-    def run(scene: str) -> dict[str, dict[str, Any]]:
-        if scene not in played:
-            command = [sys.executable, str(STAGE), scene, str(folder)]
-            environment = {**os.environ, "COMFYUI_PATH": str(comfyui_host.path)}
-            done = subprocess.run(command, input=models, env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr[-6000:]
-            lines = [line.removeprefix("FACTS ") for line in done.stdout.splitlines() if line.startswith("FACTS ")]
-            played[scene] = dict(json.loads(line) for line in lines)
-        return played[scene]
+    def run(scene: str, folder: Path) -> dict[str, dict[str, Any]]:
+        command = [sys.executable, str(STAGE), scene, str(folder)]
+        environment = {**os.environ, "COMFYUI_PATH": str(comfyui_host.path)}
+        done = subprocess.run(command, input=models, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-6000:]
+        lines = [line.removeprefix("FACTS ") for line in done.stdout.splitlines() if line.startswith("FACTS ")]
+        return dict(json.loads(line) for line in lines)
 
-    return run
+    with ThreadPoolExecutor(2) as pool:
+        together = getattr(request.module, "TOGETHER", ())
+        played = {scene: pool.submit(run, scene, tmp_path_factory.mktemp("scene")) for scene in together}
+
+        def result(scene: str) -> dict[str, dict[str, Any]]:
+            if scene not in played:
+                played[scene] = pool.submit(run, scene, shared)
+            return played[scene].result()
+
+        yield result
+        pool.shutdown(cancel_futures=True)

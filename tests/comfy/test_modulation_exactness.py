@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+TOGETHER = ("formats", "samplers", "releases")
+
 RUNS = (
     "lightning: euler, cfg 1",
     "base: euler, cfg 4",

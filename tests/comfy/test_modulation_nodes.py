@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+TOGETHER = ("patches", "compile", "saving", "nodes")
+
 PATCHES = (
     "lora elsewhere",
     "lora on modulation",
