@@ -14,7 +14,7 @@ import comfy.model_management
 import comfy.ops
 import torch
 
-from .modulation_patches import is_dynamic
+from .modulation_patches import inference_dtype, is_dynamic
 
 MATRICES = ("lora_up.weight", "lora_down.weight", "lora_A.weight", "lora_B.weight")
 HALF_PRECISIONS = (torch.bfloat16, torch.float16)
@@ -51,5 +51,5 @@ def applied_precision(patcher: Any) -> torch.dtype | None:
     own = getattr(getattr(comfy.ops, "fp8_ops", None), "Linear", ())
     if any(isinstance(module, own) for module in patcher.model.diffusion_model.modules()):
         return None
-    precision: torch.dtype = patcher.model.get_dtype_inference()
+    precision = inference_dtype(patcher.model)
     return precision if precision in HALF_PRECISIONS else None

@@ -49,6 +49,15 @@ def is_dynamic(patcher: Any) -> bool:
     return bool(patcher is not None and hasattr(patcher, "is_dynamic") and patcher.is_dynamic())
 
 
+def inference_dtype(base_model: Any) -> torch.dtype:
+    """The dtype in which the host computes the model; hosts before 0.3.76 have no word of their own for it."""
+    if hasattr(base_model, "get_dtype_inference"):
+        own: torch.dtype = base_model.get_dtype_inference()
+        return own
+    dtype: torch.dtype = getattr(base_model, "manual_cast_dtype", None) or base_model.get_dtype()
+    return dtype
+
+
 def load_layer(
     weights: ModulationWeights, index: int, patcher: Any, device: torch.device, dtype: torch.dtype
 ) -> torch.nn.Module:

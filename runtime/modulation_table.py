@@ -21,7 +21,7 @@ from .log import log
 from .modulation_arithmetic import describe_arithmetic
 from .modulation_cache import ModulationCache
 from .modulation_layer import TabledLinear
-from .modulation_patches import hooks_any, load_layer, may_hook, patches_any
+from .modulation_patches import hooks_any, inference_dtype, load_layer, may_hook, patches_any
 from .modulation_rows import Rows, RowsBuffer, pack_rows
 from .modulation_weights import LINEARS, ModulationWeights
 
@@ -106,7 +106,7 @@ class ModulationTable:
         patcher = self._patcher()
         base = self._base()
         device = torch.device("cpu") if patcher is None else patcher.load_device
-        dtype = torch.float32 if base is None else base.get_dtype_inference()
+        dtype = torch.float32 if base is None else inference_dtype(base)
         return load_layer(self.weights, index, patcher, device, dtype)
 
     @torch.compiler.disable
