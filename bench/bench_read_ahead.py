@@ -15,6 +15,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("bench", "demo", "tests/comfyui")]
 
@@ -68,7 +70,8 @@ def pause(size: int) -> float:
 def one_pass(parts: list[Part], ahead: ReadAhead, head_start: float) -> tuple[float, int]:
     """(seconds, bytes from disk) of a host that needs the parts one after the other."""
     drop_page_cache()
-    before = read_bytes()
+    process = psutil.Process()
+    before = process.io_counters().read_bytes
     with ahead, ThreadPoolExecutor(THREADS) as pool:
         time.sleep(head_start)
         began = time.monotonic()
@@ -83,19 +86,13 @@ def one_pass(parts: list[Part], ahead: ReadAhead, head_start: float) -> tuple[fl
                 time.sleep(pause(last - first))
             os.close(file)
         ahead.passed(ROLE_DIFFUSION_MODEL)
-        return time.monotonic() - began, read_bytes() - before
+        return time.monotonic() - began, process.io_counters().read_bytes - before
 
 
 def read_cold(file: int, start: int, size: int) -> None:
     """As comfy-aimdo reads a weight: into memory of its own, then the page cache is told to forget it."""
     os.pread(file, size, start)
     os.posix_fadvise(file, start, size, os.POSIX_FADV_DONTNEED)
-
-
-def read_bytes() -> int:
-    """What this process has fetched from disks so far."""
-    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return int(fields["read_bytes"])
 
 
 if __name__ == "__main__":

@@ -28,19 +28,21 @@ def hold_lora(weights: dict[str, torch.Tensor], patcher: Any) -> dict[str, torch
     """
     if not is_dynamic(patcher):
         return weights
-    held = in_precision(weights, applied_precision(patcher))
-    limit = LARGEST_SHARE_OF_RAM * comfy.model_management.get_total_memory(torch.device("cpu"))
-    return weights if sum(tensor.nbytes for tensor in held.values()) > limit else held
+    precision = applied_precision(patcher)
+    size = sum(tensor.numel() * _precision_of(name, tensor, precision).itemsize for name, tensor in weights.items())
+    if size > LARGEST_SHARE_OF_RAM * comfy.model_management.get_total_memory(torch.device("cpu")):
+        return weights
+    return in_precision(weights, precision)
 
 
 def in_precision(weights: dict[str, torch.Tensor], precision: torch.dtype | None) -> dict[str, torch.Tensor]:
     """Copies, float32 matrices cast to `precision`; those of another layout (LoHa, DoRA and the like) keep theirs."""
+    return {name: tensor.to(_precision_of(name, tensor, precision), copy=True) for name, tensor in weights.items()}
 
-    def precision_of(name: str, tensor: torch.Tensor) -> torch.dtype:
-        is_matrix = name.endswith(MATRICES) and tensor.ndim == 2
-        return precision if precision and is_matrix and tensor.dtype == torch.float32 else tensor.dtype
 
-    return {name: tensor.to(precision_of(name, tensor), copy=True) for name, tensor in weights.items()}
+def _precision_of(name: str, tensor: torch.Tensor, precision: torch.dtype | None) -> torch.dtype:
+    is_matrix = name.endswith(MATRICES) and tensor.ndim == 2
+    return precision if precision and is_matrix and tensor.dtype == torch.float32 else tensor.dtype
 
 
 def applied_precision(patcher: Any) -> torch.dtype | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import os
 import re
 import sys
 import warnings
@@ -18,10 +19,10 @@ from typing import Any
 
 import torch
 
+from ..planner.safetensors_header import LENGTH_BYTES, header_length
 from .page_cache import forget
 
 MODULATION_KEY = re.compile(r"^(.*?)(transformer_blocks\.\d+\.(?:img_mod|txt_mod)\.1\.)\w+$")
-MAX_HEADER_BYTES = 100_000_000  # the safetensors library's own limit
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -54,16 +55,14 @@ class MappedFile:
     def __init__(self, path: str) -> None:
         self._path = path
         with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > MAX_HEADER_BYTES:
-                raise ValueError("it has no safetensors header")
+            length = header_length(file.read(LENGTH_BYTES), os.path.getsize(path))
             self.header = file.read(length)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.size = len(self._map)
         entries: dict[str, Any] = json.loads(self.header)
         self.metadata: dict[str, str] = entries.pop("__metadata__", None) or {}
         self._entries = entries
-        self._start = 8 + length
+        self._start = LENGTH_BYTES + length
         if any(self._start + entry["data_offsets"][1] > self.size for entry in entries.values()):
             raise ValueError("it is shorter than its header says")
 

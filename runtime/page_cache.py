@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 
 
-def forget(path: str, spans: Iterable[tuple[int, int]] | None = None) -> None:
-    """Give up what the page cache holds of the bytes [first, last), by default of the whole file, if the system can.
+def forget(path: str, spans: Iterable[tuple[int, int]]) -> None:
+    """Give up what the page cache holds of the bytes [first, last), if the system can.
 
     A file that is gone is nothing to forget.
     """
@@ -15,7 +15,7 @@ def forget(path: str, spans: Iterable[tuple[int, int]] | None = None) -> None:
         return
     try:
         with open(path, "rb", buffering=0) as file:
-            for first, last in ((0, 0),) if spans is None else spans:
+            for first, last in spans:
                 os.posix_fadvise(file.fileno(), first, last - first, os.POSIX_FADV_DONTNEED)
     except OSError:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from ..planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
 from .modulation_file import MappedFile, is_modulation
@@ -27,9 +27,7 @@ def order_of_use(files: Mapping[str, str], modulation_table: bool) -> list[Part]
 def parts_of(role: str, path: str, modulation_table: bool) -> list[Part]:
     """The parts of a safetensors file in the order of their layers; with the table, without the modulation layers.
 
-    What is in no layer comes first, under the number BEFORE_LAYERS.
-
-    Raises OSError and ValueError as MappedFile does.
+    What is in no layer comes first, under the number BEFORE_LAYERS. Raises OSError and ValueError as MappedFile does.
     """
     file = MappedFile(path)
     layers: dict[int, list[tuple[int, int]]] = {}
@@ -39,18 +37,15 @@ def parts_of(role: str, path: str, modulation_table: bool) -> list[Part]:
             continue
         match = pattern.search(name) if pattern else None
         layers.setdefault(int(match.group(1)) if match else BEFORE_LAYERS, []).append(file.span(name))
-    return [Part(role, number, path, tuple(_joined(layers[number]))) for number in sorted(layers)]
+    return [Part(role, number, path, _joined(layers[number])) for number in sorted(layers)]
 
 
-def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """The spans in order, near ones as one."""
-    begin, end = None, 0
+    joined: list[tuple[int, int]] = []
     for first, last in sorted(span for span in spans if span[0] < span[1]):
-        if begin is not None and first - end <= GAP_BYTES:
-            end = max(end, last)
-            continue
-        if begin is not None:
-            yield begin, end
-        begin, end = first, last
-    if begin is not None:
-        yield begin, end
+        if joined and first - joined[-1][1] <= GAP_BYTES:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return tuple(joined)

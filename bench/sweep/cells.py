@@ -21,7 +21,6 @@ LOADER = "loader"
 LOADER_ON = "loader, modulation on"
 LOADER_OFF = "loader, modulation off"
 MEASURES = ("attention-first", "block-prefetch", "lora-in-ram", "read-ahead")  # what runtime/switches.py can turn off
-WITHOUT = {f"loader, without {measure}": measure for measure in MEASURES}
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ SIDES: dict[str, Side] = {
     LOADER: Side("auto"),
     LOADER_ON: Side("on"),
     LOADER_OFF: Side("off"),
-    **{name: Side("auto", (measure,)) for name, measure in WITHOUT.items()},
+    **{f"loader, without {measure}": Side("auto", (measure,)) for measure in MEASURES},
 }
 
 LIGHTNING_8 = "Lightning 8 steps"
