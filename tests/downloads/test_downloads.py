@@ -15,41 +15,45 @@ def partials(models: Path) -> list[str]:
     return [path.name for path in models.rglob("*.partial")]
 
 
-def cut_short(name: str, hub: Hub, worker: Worker, models: Path, data: bytes) -> dict[str, object]:
-    """Cancel a download of `name` after its first 10 MiB; returns its row.
+def cut_short(hub: Hub, start_worker: StartWorker, models: Path, wanted: dict[str, object]) -> None:
+    """Cancel a download of `wanted` after its first 10 MiB, in a process of its own that then ends.
 
-    Its thread asks the hub once more when its time-out is over; so no other test may use the name.
+    The process ends because its thread, when its time-out is over, would ask the hub once more.
     """
-    wanted = row(name, SIZE, hub.add(REPO, f"split_files/vae/{name}", data))
-    hub.misbehave(name, Fault.STALL, at=15 * MIB, times=None)
+    hub.misbehave(NAME, Fault.STALL, at=15 * MIB, times=None)
+    worker = start_worker()
     worker.start(models, wanted)
     worker.until(lambda state: state["done_bytes"] >= 10 * MIB)
     worker.order({"cancel": True})
     end = worker.end()
+    worker.kill()
     assert end["cancelled"]
     assert end["error"] is None
     assert len(partials(models)) == 1
-    assert not (models / "vae" / name).exists()
+    assert not (models / "vae" / NAME).exists()
     hub.behave()
-    return wanted
 
 
-def test_a_cancelled_download_is_gone_on_with(hub: Hub, worker: Worker, models: Path, data: bytes) -> None:
-    wanted = cut_short("cancelled.safetensors", hub, worker, models, data)
+def test_a_cancelled_download_is_gone_on_with(
+    hub: Hub, worker: Worker, start_worker: StartWorker, models: Path, wanted: dict[str, object], data: bytes
+) -> None:
+    cut_short(hub, start_worker, models, wanted)
     assert worker.fetch(models, wanted)["finished"]
-    assert hub.sent["cancelled.safetensors"] == SIZE - 10 * MIB
-    assert wrong_files(models, {"cancelled.safetensors": data}) == []
+    assert hub.sent[NAME] == SIZE - 10 * MIB
+    assert wrong_files(models, {NAME: data}) == []
     assert partials(models) == []
 
 
-def test_a_damaged_leftover_is_noticed_and_fetched_anew(hub: Hub, worker: Worker, models: Path, data: bytes) -> None:
-    wanted = cut_short("damaged.safetensors", hub, worker, models, data)
+def test_a_damaged_leftover_is_noticed_and_fetched_anew(
+    hub: Hub, worker: Worker, start_worker: StartWorker, models: Path, wanted: dict[str, object], data: bytes
+) -> None:
+    cut_short(hub, start_worker, models, wanted)
     (partial,) = models.rglob("*.partial")
     with partial.open("r+b") as file:
         file.seek(MIB)
         file.write(b"damaged")
     assert worker.fetch(models, wanted)["finished"]
-    assert wrong_files(models, {"damaged.safetensors": data}) == []
+    assert wrong_files(models, {NAME: data}) == []
 
 
 def test_leftovers_of_other_content_and_of_long_ago_are_removed(
