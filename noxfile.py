@@ -21,6 +21,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 HOST_VERSION = "0.33.0"  # the ComfyUI that is installed where none is found
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+TWO_AT_A_TIME = ("-n", "2", "--dist", "loadfile")  # test files; each of the two has a server and a browser of its own
 LINTERS = ("ruff==0.17.6", "mypy==2.4.1")
 
 
@@ -32,7 +33,8 @@ def tests(session: nox.Session) -> None:
     host = get_host(session, "tests/requirements.txt")
     if host:
         get_chromium(session)
-    session.run("python", "-m", "pytest", "-c", "tests/pytest.ini", *(session.posargs or ["tests"]), env=host_env(host))
+    words = session.posargs or [*TWO_AT_A_TIME, "tests"]
+    session.run("python", "-m", "pytest", "-c", "tests/pytest.ini", *words, env=host_env(host))
 
 
 @nox.session

@@ -93,7 +93,7 @@ def ensure_tiny_models(host: Host, files: Iterable[str], python: str = sys.execu
     if missing:
         for outdated in CACHE.glob("*"):
             if outdated.name != stamp:
-                shutil.rmtree(outdated)
+                shutil.rmtree(outdated, ignore_errors=True)
         subprocess.run([python, str(MAKER), str(host.path)], input=json.dumps(missing), text=True, check=True)
     return {row.file: _cached(row, stamp) for row in rows}
 

@@ -50,7 +50,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Count each test once: by its call, or by its setup when that skipped or failed."""
     if report.when == "call" or (report.when == "setup" and not report.passed):
         _facts.extend(str(fact) for name, fact in report.user_properties if name == "fact")
-        reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+        reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, (tuple, list)) else ""
         _counts[(dict(report.user_properties).get("kind", "unit"), report.outcome, reason)] += 1
 
 
@@ -62,7 +62,7 @@ def record_fact(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last thing on the screen: how many tests of each kind ran, and how many were skipped for want of what."""
-    if not _counts:
+    if not _counts or hasattr(config, "workerinput"):  # pytest-xdist's workers report to the process that prints
         return
     print("\nMeasured" if _facts else "")
     for fact in _facts:
