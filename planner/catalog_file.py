@@ -15,6 +15,7 @@ FOLDERS = {
     ROLE_VAE: "vae",
     ROLE_LORA: "loras",
 }
+OLD_FOLDERS = {"diffusion_models": "unet", "text_encoders": "clip"}  # what ComfyUI called two of them before
 
 
 @dataclass(frozen=True, slots=True)

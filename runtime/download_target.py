@@ -8,14 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..planner.catalog_file import CatalogFile
+from ..planner.catalog_file import OLD_FOLDERS, CatalogFile
 from ..planner.memory import gib
 from .download_errors import DiskFullError, NoPermissionError
 from .download_explain import cannot_write
 from .download_staging import staging_of
 
 SPARE_BYTES = 64 * 1024 * 1024
-OLD_NAMES = {"diffusion_models": "unet", "text_encoders": "clip"}  # ComfyUI's own folders of before
 FindRoots = Callable[[str], list[str]]
 
 
@@ -30,7 +29,7 @@ def comfy_roots(folder: str) -> list[str]:
 
     listed = folder_paths.get_folder_paths(folder)
     output = os.path.abspath(folder_paths.get_output_directory())
-    own = [os.path.abspath(os.path.join(folder_paths.models_dir, name)) for name in (folder, OLD_NAMES.get(folder, ""))]
+    own = [os.path.abspath(os.path.join(folder_paths.models_dir, name)) for name in (folder, OLD_FOLDERS.get(folder, ""))]
     has_default = bool(listed) and os.path.abspath(listed[0]) not in own
 
     def rank(item: tuple[int, str]) -> tuple[bool, bool, bool, int]:

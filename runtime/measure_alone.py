@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..planner.catalog_file import FOLDERS
+from ..planner.catalog_file import FOLDERS, OLD_FOLDERS
 from ..planner.found_file import FoundFile
 from ..planner.hardware import GIB, KIND_CPU, KIND_CUDA, KIND_MPS, KIND_ROCM, Hardware
 from .identify_file import SUFFIX, identify_file
@@ -17,7 +17,6 @@ ASSUMED_QUANT_FORMATS = frozenset(
 )  # ComfyUI 0.33.0, comfy.quant_ops.QUANT_ALGOS
 ASSUMED_RESERVED_BYTES = int(1.2 * GIB)  # ComfyUI 0.33.0, model_management.minimum_inference_memory
 ASSUMED_RAM_BYTES = 16 * GIB
-OLD_NAMES = {"diffusion_models": "unet", "text_encoders": "clip"}
 
 
 def measure_alone() -> tuple[Hardware, list[str]]:
@@ -57,7 +56,7 @@ def measure_alone() -> tuple[Hardware, list[str]]:
 
 def roots_below(models: Path, folder: str) -> list[str]:
     """The folders for one kind of model below a models folder, the one for new files first."""
-    names = [folder, *([OLD_NAMES[folder]] if folder in OLD_NAMES else [])]
+    names = [folder, *filter(None, [OLD_FOLDERS.get(folder)])]
     return [str(models / name) for name in names if name == folder or (models / name).is_dir()]
 
 
