@@ -29,7 +29,8 @@ def comfy_roots(folder: str) -> list[str]:
 
     listed = folder_paths.get_folder_paths(folder)
     output = os.path.abspath(folder_paths.get_output_directory())
-    own = [os.path.abspath(os.path.join(folder_paths.models_dir, name)) for name in (folder, OLD_FOLDERS.get(folder, ""))]
+    names = (folder, OLD_FOLDERS.get(folder, ""))
+    own = [os.path.abspath(os.path.join(folder_paths.models_dir, name)) for name in names]
     has_default = bool(listed) and os.path.abspath(listed[0]) not in own
 
     def rank(item: tuple[int, str]) -> tuple[bool, bool, bool, int]:
