@@ -36,7 +36,7 @@ from sweep.full_size_models import FILES_OF_RECIPE, files_for, make_full_size_mo
 from sweep.latent_check import check_latents  # noqa: E402
 from sweep.limits import LimitError, why_no_cache_drop  # noqa: E402
 from sweep.plot import draw  # noqa: E402
-from sweep.results import Results  # noqa: E402
+from sweep.results import Results, Row  # noqa: E402
 from sweep.session import Bench, Session, run_session  # noqa: E402
 from sweep.table import failure_list, prediction_table, result_table, run_line  # noqa: E402
 from sweep.targets import verdicts  # noqa: E402
@@ -50,7 +50,10 @@ NO_GPU = "No NVIDIA GPU is used: a small run with tiny models; its times say not
 def main(words: Sequence[str] | None = None) -> int:
     options = parse(words)
     if options.redraw:
-        report(Results.read(options.redraw), options.output)
+        results = Results.join([Results.read(path) for path in options.redraw])
+        results.rows = [row for row in results.rows if is_chosen(row, options)]
+        results.write(options.output / "results.json")
+        report(results, options.output)
         return 0
     if options.comfyui:
         os.environ["COMFYUI_PATH"] = str(options.comfyui.resolve())
@@ -89,7 +92,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--check-latents", action="store_true", help="also compare latents with the modulation table on and off")
     add("--latents-only", action="store_true", help="only that comparison, without the sweep")
     add("--cpu", action="store_true", help="the small run, also where there is a GPU")
-    add("--redraw", type=Path, metavar="JSON", help="only print and draw an earlier results.json")
+    add("--redraw", nargs="+", type=Path, metavar="JSON", help="only join, print and draw earlier results")
     options = parser.parse_args(words)
     try:
         options.cells = options.cells and parse_cells(options.cells)
@@ -153,6 +156,13 @@ def sweep(bench: Bench, options: argparse.Namespace, results: Results) -> None:
             results.skipped[name] = reason
             print(f"skipped {name}: {reason}", flush=True)
         results.write(options.output / "results.json")
+
+
+def is_chosen(row: Row, options: argparse.Namespace) -> bool:
+    """Whether the command line asks for this run; what it leaves open is all of it."""
+    cells = options.cells and [cell.name for cell in options.cells]
+    wanted = ((row.cell, cells), (row.recipe, options.recipes), (row.side, options.graphs), (row.kind, options.runs))
+    return all(names is None or value in names for value, names in wanted)
 
 
 def sessions(options: argparse.Namespace) -> list[Session]:

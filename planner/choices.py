@@ -9,8 +9,8 @@ from .catalog import catalog_rows, find_catalog_file
 from .catalog_file import FOLDERS, CatalogFile
 from .found_file import FoundFile, Identity
 from .hardware import KIND_MPS, Hardware
-from .load_plan import Refusal
-from .memory import Weights
+from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER, Refusal
+from .memory import WRITING_HEAD_BYTES, Weights
 from .request import AUTO
 from .weight_format import FLOAT8, NEEDED_QUANT_FORMAT
 
@@ -41,8 +41,8 @@ class Choice:
 
     @property
     def weights(self) -> Weights:
-        """Its tensors' bytes."""
-        if self.found is None:
+        """The bytes of its tensors that ComfyUI loads."""
+        if self.found is None and self.identity.role == ROLE_DIFFUSION_MODEL:
             return Weights.of_catalog_size(self.size_bytes)
         return Weights(self.identity.weight_bytes, self.identity.modulation_bytes, self.identity.block_bytes)
 
@@ -67,7 +67,7 @@ def choice_of_row(row: CatalogFile) -> Choice:
         version=row.version,
         vae_kind=row.vae_kind,
         catalog_name=row.name,
-        weight_bytes=row.size_bytes,
+        weight_bytes=row.size_bytes - (WRITING_HEAD_BYTES if row.role == ROLE_TEXT_ENCODER else 0),
     )
     return Choice(identity, row.name, row.size_bytes, None, row)
 

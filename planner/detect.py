@@ -21,6 +21,7 @@ from .catalog_file import CatalogFile
 from .detect_other import name_other_model
 from .found_file import Identity
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
+from .memory import WRITING_HEAD
 from .releases import (
     QWEN_IMAGE,
     QWEN_IMAGE_2512,
@@ -177,7 +178,7 @@ def _detect_text_encoder(name: str, header: SafetensorsHeader) -> Identity:
         detect_weight_format(header),
         "its tensor shapes (7B)",
         catalog_name=_known_name(ROLE_TEXT_ENCODER, name),
-        weight_bytes=header.weight_bytes,
+        weight_bytes=sum(tensor.nbytes for key, tensor in header.tensors.items() if not key.startswith(WRITING_HEAD)),
     )
 
 

@@ -11,13 +11,18 @@ MIB = 1024**2
 # ComfyUI 0.33.0, model_base.BaseModel.memory_required with supported_models.QwenImage.memory_usage_factor = 1.8:
 # latent area x bytes a value x 0.01 x factor, in MiB.
 SAMPLE_MIB_PER_LATENT_BYTE = 0.01 * 1.8
-# ComfyUI 0.33.0, sd.VAE for the Wan 2.1 layout: bytes a pixel and value byte; 2200 follows measurements (PR 11199).
-DECODE_BYTES_PER_PIXEL = 2200
+# Bytes a pixel and value byte. Measured on one H100 at 1328 x 1328 (bench/README.md): the peak without limits less the
+# weights of all three models, so CUDA's own memory is in it. ComfyUI asks for 2200 (sd.VAE, Wan 2.1 layout) and makes
+# that much room, but decodes in tiles only when memory did run out; with 6 GiB it did not.
+DECODE_BYTES_PER_PIXEL = 770
 VAE_SCALE = 8
 # Working memory of the text encoder for a prompt of some hundred tokens; estimate, small beside its weights.
 ENCODE_ACTIVATION_BYTES = 256 * MIB
 # The modulation table: 60 blocks x 2 layers x 18432 values (catalog.json, layers), a timestep.
 TABLE_VALUES_PER_STEP = 60 * 2 * 18432
+# Of the text encoder's file, for writing text; ComfyUI 0.33.0 does not load it (text_encoders.llama, lm_head=False).
+WRITING_HEAD = "lm_head."
+WRITING_HEAD_BYTES = 152_064 * 3_584 * 2  # tokens x width in bf16, in every format of the catalog
 MODULATION_SHARE = 6_796_984_320 / 20_430_401_088
 BLOCKS = 60
 STREAM_BUFFERS = 2  # the host's offload streams, each holding one block
@@ -95,15 +100,15 @@ def sample_stage(
     )
 
 
-def with_kept_models(sample: StagePlan, others: Weights, hardware: Hardware, limit_bytes: int) -> StagePlan:
-    """The sample stage with what dynamic VRAM leaves on the card: models used before stay while there is room.
+def with_kept_models(stage: StagePlan, kept_bytes: int, hardware: Hardware, limit_bytes: int) -> StagePlan:
+    """A stage with what dynamic VRAM leaves on the card: the models used before it stay while there is room.
 
     Measured on one H100 (bench/README.md): the peak is the whole card where it is small, all models where it is large.
     """
-    if not hardware.dynamic_vram or sample.device == "cpu":
-        return sample
+    if not hardware.dynamic_vram or stage.device == "cpu":
+        return stage
     card = min(hardware.vram_total_bytes, limit_bytes) if limit_bytes else hardware.vram_total_bytes
-    return replace(sample, peak_vram_bytes=min(card, sample.peak_vram_bytes + others.weight_bytes))
+    return replace(stage, peak_vram_bytes=min(card, stage.peak_vram_bytes + kept_bytes))
 
 
 def encode_stage(weights: Weights, usable_bytes: int, hardware: Hardware, device: str) -> StagePlan:

@@ -22,7 +22,6 @@ from .load_plan import (
 from .memory import (
     ENCODE_ACTIVATION_BYTES,
     HOST_RAM_BYTES,
-    Weights,
     decode_stage,
     encode_stage,
     ram_needed_bytes,
@@ -94,7 +93,7 @@ def _best_text_encoder(
     if not on_disk:
         return next(iter(usable), None)
     room = usable_vram_bytes(hardware, request.vram_limit_bytes) - ENCODE_ACTIVATION_BYTES
-    fitting = [c for c in on_disk if c.weights.weight_bytes <= room]
+    fitting = [c for c in on_disk if c.size_bytes <= room]  # its unused output layer is the margin
     if fitting:
         return min(fitting, key=lambda c: EXACTNESS.index(c.identity.weight_format))
     return min(on_disk, key=lambda c: c.size_bytes)
@@ -118,11 +117,13 @@ def _assemble(
 ) -> LoadPlan:
     usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
     device = "cpu" if request.text_encoder_device == "cpu" or hardware.kind == KIND_CPU else "gpu"
-    kept = Weights(0) if device == "cpu" else text_encoder.weights
+    encoder_bytes = 0 if device == "cpu" else text_encoder.weights.weight_bytes
+    both_bytes = encoder_bytes + best.sample.resident_bytes
+    decode = decode_stage(vae.weights, release.width, release.height, usable, hardware)
     stages = (
         encode_stage(text_encoder.weights, usable, hardware, device),
-        with_kept_models(best.sample, kept, hardware, request.vram_limit_bytes),
-        decode_stage(vae.weights, release.width, release.height, usable, hardware),
+        with_kept_models(best.sample, encoder_bytes, hardware, request.vram_limit_bytes),
+        with_kept_models(decode, both_bytes, hardware, request.vram_limit_bytes),
     )
     ram_needed = ram_needed_bytes(best.weights, text_encoder.weights, best.sample, hardware)
     uses_ram = best.sample.streamed_bytes > 0 or hardware.one_memory

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ..planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
+from ..planner.memory import WRITING_HEAD
 from .modulation_file import MappedFile, is_modulation
 from .read_ahead import Part
 
@@ -16,7 +17,6 @@ _LAYER_NUMBER = {
     ROLE_DIFFUSION_MODEL: re.compile(r"(?:^|\.)transformer_blocks\.(\d+)\."),
     ROLE_TEXT_ENCODER: re.compile(r"^model\.(?:language_model\.)?layers\.(\d+)\."),
 }
-_UNUSED = "lm_head."  # of the text encoder: only for writing text
 
 
 def order_of_use(files: Mapping[str, str], modulation_table: bool) -> list[Part]:
@@ -33,7 +33,7 @@ def parts_of(role: str, path: str, modulation_table: bool) -> list[Part]:
     layers: dict[int, list[tuple[int, int]]] = {}
     pattern = _LAYER_NUMBER.get(role)
     for name in file.names:
-        if name.startswith(_UNUSED) or (modulation_table and role == ROLE_DIFFUSION_MODEL and is_modulation(name)):
+        if name.startswith(WRITING_HEAD) or (modulation_table and role == ROLE_DIFFUSION_MODEL and is_modulation(name)):
             continue
         match = pattern.search(name) if pattern else None
         layers.setdefault(int(match.group(1)) if match else BEFORE_LAYERS, []).append(file.span(name))

@@ -13,6 +13,7 @@ from .cells import COLD, RESTART, STOCK, UNLIMITED
 
 FORMAT = "qwen-image-loader memory benchmark 1"
 OK = "success"
+SAME_IN_ALL = ("device", "gpu", "comfyui", "pack", "packages", "pixels")  # of what is joined
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,23 @@ class Results:
             raise ValueError(f"{path} was not written by bench_memory.py: its format is {values.get('format')!r}")
         rows = [Row(**row) for row in values["rows"]]
         return Results(values["environment"], rows, values["skipped"], values["latent_checks"])
+
+    @staticmethod
+    def join(parts: Sequence[Results]) -> Results:
+        """One result of several, such as cells measured one after the other on one machine.
+
+        Raises ValueError where machine, driver, ComfyUI or pack differ: medians and ratios would mix them.
+        """
+        joined = Results(parts[0].environment)
+        for part in parts:
+            for name in SAME_IN_ALL:
+                here, there = joined.environment.get(name), part.environment.get(name)
+                if here != there:
+                    raise ValueError(f"results with different {name} cannot be joined: {here!r} and {there!r}")
+            joined.rows += part.rows
+            joined.skipped |= part.skipped
+            joined.latent_checks += part.latent_checks
+        return joined
 
 
 @dataclass(frozen=True)
