@@ -36,13 +36,14 @@ from .measured_run import measure_runs
 from .model_files import file_stamp, full_path
 from .own_folder import own_folder
 from .read_ahead import Part, ReadAhead
-from .read_order import order_of_use
+from .read_order import MODULATION, Modulation, order_of_use
 from .switches import is_on
 from .vram_order import keep_attention_first
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
+MODULATION_FOLDER = "modulation"
 SPARE_RAM_BYTES = 4 * 1024**3  # what ComfyUI and the system need beside the weights
 
 held_parts = HeldParts()
@@ -99,17 +100,25 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
 def _read_ahead(files: Mapping[str, str], modulation_table: bool) -> ReadAhead:
     """What reads `files`, role -> path, before they are needed; without dynamic VRAM the host loads them whole at once.
 
-    At most half of the available RAM waits for its use. Where all fits in, ComfyUI keeps copies of its own.
+    At most half of the available RAM waits for its use. Where all fits in, ComfyUI keeps copies of its own, but of the
+    modulation layers that a table is made of.
     """
     parts: list[Part] = []
     if getattr(sys.modules.get("comfy.memory_management"), "aimdo_enabled", False) and is_on("read-ahead"):
         try:
-            parts = order_of_use(files, modulation_table)
+            parts = order_of_use(files, order_of_modulation(files.get(ROLE_DIFFUSION_MODEL, ""), modulation_table))
         except (OSError, ValueError) as error:
             log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
     available = int(comfy.model_management.get_free_memory(torch.device("cpu")))
-    fits = sum(part.nbytes for part in parts) + SPARE_RAM_BYTES <= available
+    fits = sum(part.nbytes for part in parts if part.role != MODULATION) + SPARE_RAM_BYTES <= available
     return ReadAhead(parts, available // 2, forgets=fits)
+
+
+def order_of_modulation(path: str, modulation_table: bool) -> Modulation:
+    """When a run with the diffusion model `path` will read its modulation layers."""
+    if not modulation_table:
+        return Modulation.WITH_BLOCKS
+    return Modulation.NEVER if modulation.has_rows(path, own_folder(MODULATION_FOLDER)) else Modulation.BEFORE_BLOCKS
 
 
 def _stamp(file: PlannedFile) -> tuple[str, str, str]:
@@ -127,7 +136,7 @@ def _load_diffusion_model(file: PlannedFile, modulation_table: bool) -> ModelPat
     if reason:
         log.warning("The modulation table is not used for %s: %s", file.listed_name, reason)
     elif modulation_table:
-        model = modulation.apply_modulation_table(model, path, own_folder("modulation"))
+        model = modulation.apply_modulation_table(model, path, own_folder(MODULATION_FOLDER))
     if is_on("block-prefetch"):
         add_block_prefetch(model)
     if is_on("attention-first"):

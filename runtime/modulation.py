@@ -56,12 +56,18 @@ def apply_modulation_table(model: ModelPatcher, source_path: str, cache_dir: str
         log.warning(f"The modulation table is not used: {error}")
         return model
     visible_bytes = model.model_size() - weights.loaded_bytes
-    ModulationTable(model.model, weights, ModulationCache(cache_dir)).attach(diffusion_model)
+    cache = ModulationCache(cache_dir, source_path=source_path)
+    ModulationTable(model.model, weights, cache).attach(diffusion_model)
     model.size = visible_bytes  # the state dict still shows the hidden layers, so the host must not count by itself
     made_by = getattr(model, "cached_patcher_init", None)
     if made_by is not None:
         model.cached_patcher_init = (_make_again, (made_by, source_path, cache_dir))
     return model
+
+
+def has_rows(source_path: str, cache_dir: str) -> bool:
+    """Whether a table of this file was stored before, so that its modulation layers will hardly be read."""
+    return ModulationCache(cache_dir, source_path=source_path).has_rows_of_source()
 
 
 def _make_again(

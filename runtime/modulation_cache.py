@@ -1,5 +1,6 @@
 """Rows on disk for the next session: one small safetensors file per timestep, named by what the rows depend on.
 
+An empty file per model file says that rows of it are here, for those who want to know before they load it.
 A file is written under a temporary name and renamed, so it is whole or absent; a checksum finds later damage. Files
 that were not used for longest go when the folder outgrows its limit. Nothing here can fail a run: without a usable
 folder the rows are just computed again.
@@ -26,15 +27,22 @@ FORMAT = "qwen-image-loader modulation rows 1"
 STALE_TEMPORARY_SECONDS = 3600
 _OWN_FILE = re.compile(r"^[0-9a-f]{32}\.safetensors$")
 _TEMPORARY_SUFFIX = ".partial"
+_SOURCE_SUFFIX = ".source"
+LIMIT_SOURCES = 100
 
 
 class ModulationCache:
-    """The folder `path`, made when first written to."""
+    """The folder `path`, made when first written to. `source_path` is the model file that the rows are of."""
 
-    def __init__(self, path: str, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, path: str, limit_bytes: int = LIMIT_BYTES, *, source_path: str = "") -> None:
         self.path = path
         self._limit_bytes = limit_bytes
+        self._source = _source_name(source_path)
         self._complained = False
+
+    def has_rows_of_source(self) -> bool:
+        """Whether rows of the model file, as it is now, were written or found here; some may have gone since."""
+        return bool(self._source) and os.path.isfile(os.path.join(self.path, self._source))
 
     def get(self, name: str) -> Rows | None:
         """The rows under `name` (32 hex digits), or None. A damaged or foreign file is deleted."""
@@ -52,6 +60,7 @@ class ModulationCache:
             return self._discard(file, "its content is not what was written")
         with contextlib.suppress(OSError):
             os.utime(file)
+        self._note_source()
         return rows
 
     def put(self, name: str, rows: Rows) -> None:
@@ -70,6 +79,7 @@ class ModulationCache:
             os.close(handle)
             save_file({"image": rows.image, "text": rows.text}, temporary, metadata=facts)
             os.replace(temporary, self._file(name))
+            self._note_source()
         except (OSError, SafetensorError) as error:
             if temporary is not None:
                 with contextlib.suppress(OSError):
@@ -79,6 +89,7 @@ class ModulationCache:
     def trim(self) -> None:
         """Remove the least recently used files above the limit, and leftovers of processes that died while writing."""
         kept = []
+        sources = []
         try:
             entries = list(os.scandir(self.path))
         except OSError:
@@ -88,6 +99,8 @@ class ModulationCache:
                 stat = entry.stat()
                 if _OWN_FILE.match(entry.name):
                     kept.append((stat.st_mtime_ns, stat.st_size, entry.path))
+                elif entry.name.endswith(_SOURCE_SUFFIX):
+                    sources.append((stat.st_mtime_ns, entry.path))
                 elif entry.name.endswith(_TEMPORARY_SUFFIX) and time.time() - stat.st_mtime > STALE_TEMPORARY_SECONDS:
                     os.remove(entry.path)
         kept.sort(reverse=True)
@@ -97,6 +110,14 @@ class ModulationCache:
             if total > self._limit_bytes:
                 with contextlib.suppress(OSError):
                     os.remove(path)
+        for _, path in sorted(sources, reverse=True)[LIMIT_SOURCES:]:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+
+    def _note_source(self) -> None:
+        if self._source and not self.has_rows_of_source():
+            with contextlib.suppress(OSError), open(os.path.join(self.path, self._source), "w", encoding="utf-8"):
+                pass
 
     def _file(self, name: str) -> str:
         return os.path.join(self.path, f"{name}.safetensors")
@@ -110,6 +131,16 @@ class ModulationCache:
         if not self._complained:
             self._complained = True
             log.warning(message)
+
+
+def _source_name(path: str) -> str:
+    """A file name for the model file `path` as it is now; "" where there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return ""
+    text = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest() + _SOURCE_SUFFIX
 
 
 def _checked(name: str, facts: dict[str, str], tensors: dict[str, torch.Tensor]) -> Rows | None:

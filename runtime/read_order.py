@@ -1,9 +1,13 @@
-"""Which bytes of the model files a run needs one after the other: a LoRA whole, then layer by layer as they compute."""
+"""Which bytes of the model files a run needs one after the other: a LoRA whole, then layer by layer as they compute.
+
+A modulation table that has to be made first reads all modulation layers before the first block computes.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import Enum
 
 from ..planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
 from ..planner.memory import WRITING_HEAD
@@ -12,6 +16,7 @@ from .read_ahead import Part
 
 ORDER = (ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_DIFFUSION_MODEL, ROLE_VAE)
 BEFORE_LAYERS = -1
+MODULATION = "modulation"
 GAP_BYTES = 1024**2  # tensors this near to each other are read in one go
 _LAYER_NUMBER = {
     ROLE_DIFFUSION_MODEL: re.compile(r"(?:^|\.)transformer_blocks\.(\d+)\."),
@@ -19,25 +24,40 @@ _LAYER_NUMBER = {
 }
 
 
-def order_of_use(files: Mapping[str, str], modulation_table: bool) -> list[Part]:
+class Modulation(Enum):
+    """When the modulation layers are read."""
+
+    WITH_BLOCKS = "with the blocks that they belong to"
+    BEFORE_BLOCKS = "all of them first: the table has to be made"
+    NEVER = "the table is there"
+
+
+def order_of_use(files: Mapping[str, str], modulation: Modulation) -> list[Part]:
     """The parts of all files, role -> path. Raises OSError and ValueError as MappedFile does."""
-    return [part for role in ORDER if role in files for part in parts_of(role, files[role], modulation_table)]
+    return [part for role in ORDER if role in files for part in parts_of(role, files[role], modulation)]
 
 
-def parts_of(role: str, path: str, modulation_table: bool) -> list[Part]:
-    """The parts of a safetensors file in the order of their layers; with the table, without the modulation layers.
+def parts_of(role: str, path: str, modulation: Modulation) -> list[Part]:
+    """The parts of a safetensors file in the order of their layers.
 
-    What is in no layer comes first, under the number BEFORE_LAYERS. Raises OSError and ValueError as MappedFile does.
+    What is in no layer comes first, under the number BEFORE_LAYERS; modulation layers before the blocks are in a role
+    of their own. Raises OSError and ValueError as MappedFile does.
     """
     file = MappedFile(path)
-    layers: dict[int, list[tuple[int, int]]] = {}
+    layers: dict[tuple[bool, str, int], list[tuple[int, int]]] = {}
     pattern = _LAYER_NUMBER.get(role)
     for name in file.names:
-        if name.startswith(WRITING_HEAD) or (modulation_table and role == ROLE_DIFFUSION_MODEL and is_modulation(name)):
+        if name.startswith(WRITING_HEAD):
             continue
         match = pattern.search(name) if pattern else None
-        layers.setdefault(int(match.group(1)) if match else BEFORE_LAYERS, []).append(file.span(name))
-    return [Part(role, number, path, _joined(layers[number])) for number in sorted(layers)]
+        number = int(match.group(1)) if match else BEFORE_LAYERS
+        key = (match is not None, role, number)
+        if role == ROLE_DIFFUSION_MODEL and modulation is not Modulation.WITH_BLOCKS and is_modulation(name):
+            if modulation is Modulation.NEVER:
+                continue
+            key = (False, MODULATION, number)
+        layers.setdefault(key, []).append(file.span(name))
+    return [Part(key[1], key[2], path, _joined(layers[key])) for key in sorted(layers)]
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

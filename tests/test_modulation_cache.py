@@ -151,3 +151,30 @@ def test_two_processes_may_write_the_same_rows_at_once(tmp_path, caplog):
     assert seen > 0
     assert caplog.records == []
     assert [file.name for file in tmp_path.iterdir()] == [f"{NAME}.safetensors"]
+
+
+def test_a_model_file_is_known_once_rows_of_it_are_there(tmp_path):
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(b"weights")
+    folder = tmp_path / "rows"
+
+    def cache():
+        return load("modulation_cache").ModulationCache(str(folder), source_path=str(model))
+
+    assert not cache().has_rows_of_source()
+    cache().put(NAME, rows_of(1))
+    assert cache().has_rows_of_source()
+    model.write_bytes(b"other weights")
+    assert not cache().has_rows_of_source()
+    assert cache().get(NAME) is not None
+    assert cache().has_rows_of_source()
+    model.unlink()
+    assert not cache().has_rows_of_source()
+
+
+def test_only_so_many_model_files_are_remembered(tmp_path):
+    module = load("modulation_cache")
+    for number in range(module.LIMIT_SOURCES + 5):
+        (tmp_path / f"{number:032x}.source").touch()
+    module.ModulationCache(str(tmp_path)).trim()
+    assert len(list(tmp_path.iterdir())) == module.LIMIT_SOURCES

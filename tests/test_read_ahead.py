@@ -6,6 +6,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
 from qwen_image_loader.runtime.modulation_file import is_modulation
 from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead
-from qwen_image_loader.runtime.read_order import BEFORE_LAYERS, order_of_use, parts_of
+from qwen_image_loader.runtime.read_order import BEFORE_LAYERS, MODULATION, Modulation, order_of_use, parts_of
 
 GOLDEN = Path(__file__).parent / "golden_headers"
 MODEL = "qwen_image_fp8_e4m3fn.safetensors"
@@ -119,23 +120,29 @@ def sparse_file(folder: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("table", [True, False])
-def test_the_order_of_the_template_is_the_order_of_use(tmp_path: Path, table: bool) -> None:
+@pytest.mark.parametrize("modulation", Modulation)
+def test_the_order_of_the_template_is_the_order_of_use(tmp_path: Path, modulation: Modulation) -> None:
     model, text = sparse_file(tmp_path, MODEL), sparse_file(tmp_path, TEXT_ENCODER)
-    parts = order_of_use({ROLE_DIFFUSION_MODEL: str(model), ROLE_TEXT_ENCODER: str(text)}, table)
-    numbers = [(part.role, part.number) for part in parts]
-    assert numbers == [
+    parts = order_of_use({ROLE_DIFFUSION_MODEL: str(model), ROLE_TEXT_ENCODER: str(text)}, modulation)
+    before = range(60) if modulation is Modulation.BEFORE_BLOCKS else ()
+    assert [(part.role, part.number) for part in parts] == [
         *((ROLE_TEXT_ENCODER, number) for number in range(BEFORE_LAYERS, 28)),
-        *((ROLE_DIFFUSION_MODEL, number) for number in range(BEFORE_LAYERS, 60)),
+        (ROLE_DIFFUSION_MODEL, BEFORE_LAYERS),
+        *((MODULATION, number) for number in before),
+        *((ROLE_DIFFUSION_MODEL, number) for number in range(60)),
     ]
-    in_model = sum(part.nbytes for part in parts if part.role == ROLE_DIFFUSION_MODEL)
-    assert in_model == pytest.approx(13.6e9 if table else 20.4e9, rel=0.01)
+    of_model = [part for part in parts if part.role != ROLE_TEXT_ENCODER]
+    assert sum(part.nbytes for part in of_model) == pytest.approx(
+        13.6e9 if modulation is Modulation.NEVER else 20.4e9, rel=0.01
+    )
+    spans = sorted(span for part in of_model for span in part.spans)
+    assert all(one[1] <= other[0] for one, other in pairwise(spans)), "no byte twice"
 
 
 def test_a_lora_is_read_whole(tmp_path: Path) -> None:
     name = "Qwen-Image-Lightning-8steps-V1.0.safetensors"
     path = sparse_file(tmp_path, name)
-    (part,) = parts_of(ROLE_LORA, str(path), modulation_table=True)
+    (part,) = parts_of(ROLE_LORA, str(path), Modulation.NEVER)
     assert part.nbytes == pytest.approx(path.stat().st_size, rel=0.001)
 
 

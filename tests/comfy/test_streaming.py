@@ -54,6 +54,15 @@ def test_the_host_knows_the_layers_that_come_first(play):
     assert facts["host"]["unknown"] == 0
 
 
+def test_modulation_layers_are_read_ahead_only_where_the_table_has_to_be_made(play):
+    assert play("streaming")["reading order"] == {
+        "no table": "WITH_BLOCKS",
+        "first load": "BEFORE_BLOCKS",
+        "later load": "NEVER",
+        "another file": "BEFORE_BLOCKS",
+    }
+
+
 def test_the_benchmarks_file_turns_single_measures_off(play):
     facts = play("streaming")
     assert facts["without the file"]["on"]

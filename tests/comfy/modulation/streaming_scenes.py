@@ -13,11 +13,12 @@ import comfy.model_patcher
 import folder_paths
 import torch
 from scenes import Facts, scene
-from studio import difference, load_stock, make_lora, sample
+from studio import difference, load_stock, load_tabled, make_lora, sample
 
 block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
 vram_order: Any = importlib.import_module("qil.runtime.vram_order")
+load: Any = importlib.import_module("qil.runtime.load")
 switches: Any = importlib.import_module("qil.runtime.switches")
 LAYERS = ("attn.to_q", "attn.to_v", "attn.add_k_proj")
 
@@ -27,6 +28,8 @@ def streaming(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts
     yield from host_prefetch(models)
     yield from held_lora(models)
     yield from attention_first(models)
+    folder_paths.set_user_directory(str(folder / "user"))
+    yield from reading_order(models)
     yield from benchmark_switches(folder)
 
 
@@ -109,10 +112,20 @@ def attention_first(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     yield "host", {"unknown": sum(id(module) not in known for module in linears)}
 
 
+def reading_order(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
+    """When a first and a later load of a file expect its modulation layers to be read."""
+    path = models["bf16"]
+    facts: Facts = {"no table": load.order_of_modulation(path, False).name}
+    facts["first load"] = load.order_of_modulation(path, True).name
+    sample(load_tabled(path, load.own_folder(load.MODULATION_FOLDER)), steps=2)
+    facts["later load"] = load.order_of_modulation(path, True).name
+    facts["another file"] = load.order_of_modulation(models["distill"], True).name
+    yield "reading order", facts
+
+
 def benchmark_switches(folder: Path) -> Iterator[tuple[str, Facts]]:
-    folder_paths.set_user_directory(str(folder / "user"))
     yield "without the file", {"on": switches.is_on("read-ahead")}
     file = folder / "user" / "__qwen_image_loader" / "without.txt"
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("block-prefetch\nread-ahead", encoding="utf-8")
     yield "with the file", {name: switches.is_on(name) for name in ("block-prefetch", "read-ahead", "lora-in-ram")}
