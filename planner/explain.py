@@ -9,10 +9,11 @@ from .memory import gib
 def plan_text(plan: LoadPlan) -> str:
     """The whole plan, some twenty short lines."""
     machine = plan.hardware
-    lines = [
-        f"{machine.device_name}: {gib(machine.vram_total_bytes)} VRAM, {gib(machine.ram_total_bytes)} RAM, "
-        f"ComfyUI {machine.host_version}, dynamic VRAM {'on' if machine.dynamic_vram else 'off'}"
-    ]
+    facts = [f"{gib(machine.ram_total_bytes)} RAM", f"ComfyUI {machine.host_version}"]
+    if not machine.one_memory:
+        facts.insert(0, f"{gib(machine.vram_total_bytes)} VRAM")
+        facts.append(f"dynamic VRAM {'on' if machine.dynamic_vram else 'off'}")
+    lines = [f"{machine.device_name}: {', '.join(facts)}"]
     if plan.error:
         return "\n".join([*lines, plan.error])
     lines.append(f"{plan.release}, {plan.recipe}: {plan.recipe_reason}")

@@ -113,7 +113,7 @@ def with_kept_models(stage: StagePlan, kept_bytes: int, hardware: Hardware, limi
 
 def encode_stage(weights: Weights, usable_bytes: int, hardware: Hardware, device: str) -> StagePlan:
     """Memory while the prompt is encoded; `streamed_bytes` are moved once a prompt."""
-    if device == "cpu":
+    if device == "cpu" and hardware.kind != KIND_CPU:
         note = "the text encoder runs on the processor: no VRAM, but slower prompts"
         return StagePlan("encode", "cpu", 0, 0, 0, 0, weights.weight_bytes + ENCODE_ACTIVATION_BYTES, note)
     resident = max(0, min(weights.weight_bytes, usable_bytes - ENCODE_ACTIVATION_BYTES))
@@ -121,7 +121,7 @@ def encode_stage(weights: Weights, usable_bytes: int, hardware: Hardware, device
     note = "moved through the device once a prompt" if streamed else "all weights fit on the device"
     return StagePlan(
         "encode",
-        "gpu",
+        device,
         resident,
         streamed,
         ENCODE_ACTIVATION_BYTES,

@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
     "24 GB card, template files": answer("4090-24"),
     "8 GB card, bf16 chosen": answer("4060Ti-8", precision="bf16"),
     "8 GB card, bad pair": answer("4060Ti-8", recipe="Lightning 8 steps", diffusion_model_file=TEMPLATE[0]),
+    "8 GB card, text encoder on the CPU": answer("4060Ti-8", text_encoder_device="cpu"),
     "8 GB card, files missing": answer("4060Ti-8", ()),
     "8 GB card, download running": answer("4060Ti-8", (), RUNNING),
     "file named that is not there": answer("4060Ti-8", diffusion_model_file="gone.safetensors"),

@@ -217,6 +217,13 @@ def test_the_encoders_output_layer_is_not_counted() -> None:
         assert encode.resident_bytes == pytest.approx(7.73 * GIB, rel=0.01)
 
 
+def test_without_a_card_the_plan_speaks_of_one_memory() -> None:
+    result = plan(QWEN, machine("cpu-64"), files_of("six"))
+    assert "VRAM" not in plan_text(result)
+    assert [stage.device for stage in result.stages] == ["cpu"] * 3
+    assert all(stage.resident_bytes > 0 for stage in result.stages)
+
+
 def test_an_8_gb_card_decodes_in_one_piece() -> None:
     """As measured: with 6 GiB and with 8 GiB no decoding ran out of memory."""
     assert plan(QWEN, SMALL, files_of("six")).stages[2].note == "in one piece"
