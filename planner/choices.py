@@ -42,8 +42,6 @@ class Choice:
     @property
     def weights(self) -> Weights:
         """The bytes of its tensors that ComfyUI loads."""
-        if self.found is None and self.identity.role == ROLE_DIFFUSION_MODEL:
-            return Weights.of_catalog_size(self.size_bytes)
         return Weights(self.identity.weight_bytes, self.identity.modulation_bytes, self.identity.block_bytes)
 
 
@@ -57,6 +55,7 @@ def choices_for(role: str, files: Iterable[FoundFile]) -> list[Choice]:
 
 def choice_of_row(row: CatalogFile) -> Choice:
     """A catalog file as something to fetch."""
+    weights = _weights_of_row(row)
     identity = Identity(
         row.role,
         row.weight_format,
@@ -67,9 +66,18 @@ def choice_of_row(row: CatalogFile) -> Choice:
         version=row.version,
         vae_kind=row.vae_kind,
         catalog_name=row.name,
-        weight_bytes=row.size_bytes - (WRITING_HEAD_BYTES if row.role == ROLE_TEXT_ENCODER else 0),
+        weight_bytes=weights.weight_bytes,
+        modulation_bytes=weights.modulation_bytes,
+        block_bytes=weights.block_bytes,
     )
     return Choice(identity, row.name, row.size_bytes, None, row)
+
+
+def _weights_of_row(row: CatalogFile) -> Weights:
+    """What ComfyUI will load of a file that is not here, by its size."""
+    if row.role == ROLE_DIFFUSION_MODEL:
+        return Weights.of_catalog_size(row.size_bytes)
+    return Weights(row.size_bytes - (WRITING_HEAD_BYTES if row.role == ROLE_TEXT_ENCODER else 0))
 
 
 def _choice_of(found: FoundFile, identity: Identity) -> Choice:

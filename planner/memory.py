@@ -57,9 +57,13 @@ class Weights:
 
 def usable_vram_bytes(hardware: Hardware, limit_bytes: int = 0) -> int:
     """Device bytes that weights and activations may take together: the card's total, or the limit, less the reserve."""
-    total = min(hardware.vram_total_bytes, limit_bytes) if limit_bytes else hardware.vram_total_bytes
     reserve = HOST_RAM_BYTES if hardware.one_memory else hardware.vram_reserved_bytes
-    return max(0, total - reserve)
+    return max(0, _card_bytes(hardware, limit_bytes) - reserve)
+
+
+def _card_bytes(hardware: Hardware, limit_bytes: int) -> int:
+    """The card's memory, or the limit where that is less; a limit of 0 is none."""
+    return min(hardware.vram_total_bytes, limit_bytes) if limit_bytes else hardware.vram_total_bytes
 
 
 def sample_activation_bytes(width: int, height: int, hardware: Hardware) -> int:
@@ -107,8 +111,8 @@ def with_kept_models(stage: StagePlan, kept_bytes: int, hardware: Hardware, limi
     """
     if not hardware.dynamic_vram or stage.device == "cpu":
         return stage
-    card = min(hardware.vram_total_bytes, limit_bytes) if limit_bytes else hardware.vram_total_bytes
-    return replace(stage, peak_vram_bytes=min(card, stage.peak_vram_bytes + kept_bytes))
+    peak = min(_card_bytes(hardware, limit_bytes), stage.peak_vram_bytes + kept_bytes)
+    return replace(stage, peak_vram_bytes=peak)
 
 
 def encode_stage(weights: Weights, usable_bytes: int, hardware: Hardware, device: str) -> StagePlan:

@@ -44,20 +44,21 @@ def parts_of(role: str, path: str, modulation: Modulation) -> list[Part]:
     of their own. Raises OSError and ValueError as MappedFile does.
     """
     file = MappedFile(path)
-    layers: dict[tuple[bool, str, int], list[tuple[int, int]]] = {}
+    layers: dict[tuple[int, str, int], list[tuple[int, int]]] = {}  # (turn, role, number) -> spans
     pattern = _LAYER_NUMBER.get(role)
     for name in file.names:
-        if name.startswith(WRITING_HEAD):
+        of_table = role == ROLE_DIFFUSION_MODEL and modulation is not Modulation.WITH_BLOCKS and is_modulation(name)
+        if name.startswith(WRITING_HEAD) or (of_table and modulation is Modulation.NEVER):
             continue
         match = pattern.search(name) if pattern else None
-        number = int(match.group(1)) if match else BEFORE_LAYERS
-        key = (match is not None, role, number)
-        if role == ROLE_DIFFUSION_MODEL and modulation is not Modulation.WITH_BLOCKS and is_modulation(name):
-            if modulation is Modulation.NEVER:
-                continue
-            key = (False, MODULATION, number)
+        if match is None:
+            key = (0, role, BEFORE_LAYERS)
+        elif of_table:
+            key = (1, MODULATION, int(match.group(1)))
+        else:
+            key = (2, role, int(match.group(1)))
         layers.setdefault(key, []).append(file.span(name))
-    return [Part(key[1], key[2], path, _joined(layers[key])) for key in sorted(layers)]
+    return [Part(role, number, path, _joined(layers[turn, role, number])) for turn, role, number in sorted(layers)]
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
