@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import subprocess
 import time
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -18,6 +20,7 @@ from .limits import why_no_ram_limit
 if TYPE_CHECKING:
     from .session import Bench
 
+CODE = ("nodes", "planner", "runtime")
 GPU_FIELDS = ("name", "memory.total", "driver_version", "pcie.link.gen.max", "pcie.link.width.max")
 
 
@@ -44,6 +47,7 @@ def describe(host: Host, gpu: dict[str, str] | None, bench: Bench) -> dict[str, 
         "gpu": gpu,
         "comfyui": host.version,
         "pack": pack,
+        "pack_code": code_id(REPOSITORY),
         "packages": versions,
         "system": platform.platform(),
         "processors": psutil.cpu_count(),
@@ -53,6 +57,14 @@ def describe(host: Host, gpu: dict[str, str] | None, bench: Bench) -> dict[str, 
         "page_cache_dropped": bench.drop_cache,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
+
+
+def code_id(pack: Path) -> str:
+    """Changes with the code that runs in ComfyUI; not with documents, tests, the panel or this benchmark."""
+    digest = hashlib.sha256()
+    for path in sorted([pack / "__init__.py", *(file for name in CODE for file in (pack / name).rglob("*.py"))]):
+        digest.update(f"{path.relative_to(pack).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _version(package: str) -> str:

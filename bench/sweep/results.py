@@ -13,7 +13,7 @@ from .cells import COLD, RESTART, STOCK, UNLIMITED
 
 FORMAT = "qwen-image-loader memory benchmark 1"
 OK = "success"
-SAME_IN_ALL = ("device", "gpu", "comfyui", "pack", "packages", "pixels")  # of what is joined
+SAME_IN_ALL = ("device", "gpu", "comfyui", "pack_code", "packages", "pixels")  # of what is joined
 
 
 @dataclass(frozen=True)
@@ -88,20 +88,25 @@ class Results:
 
     @staticmethod
     def join(parts: Sequence[Results]) -> Results:
-        """One result of several, such as cells measured one after the other on one machine.
+        """One result of several, such as cells measured one after the other on machines of one kind.
 
-        Raises ValueError where machine, driver, ComfyUI or pack differ: medians and ratios would mix them.
+        Raises ValueError where machine, driver, ComfyUI or the pack's code differ: medians and ratios would mix them.
         """
         joined = Results(parts[0].environment)
         for part in parts:
             for name in SAME_IN_ALL:
-                here, there = joined.environment.get(name), part.environment.get(name)
+                here, there = _fact(joined.environment, name), _fact(part.environment, name)
                 if here != there:
                     raise ValueError(f"results with different {name} cannot be joined: {here!r} and {there!r}")
             joined.rows += part.rows
             joined.skipped |= part.skipped
             joined.latent_checks += part.latent_checks
         return joined
+
+
+def _fact(environment: dict[str, Any], name: str) -> Any:
+    """A fact of the environment; results from before the code had a mark of its own are told apart by the commit."""
+    return environment.get(name, environment.get("pack") if name == "pack_code" else None)
 
 
 @dataclass(frozen=True)

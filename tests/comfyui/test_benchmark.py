@@ -17,6 +17,7 @@ BENCH = REPOSITORY / "bench"
 sys.path.append(str(BENCH))
 
 from sweep.cells import ALL_CELLS, COLD, GIB, LIGHTNING_8, LOADER, NEW_SEED, STOCK, Cell, parse_cells  # noqa: E402
+from sweep.environment import code_id  # noqa: E402
 from sweep.limits import ControlGroup, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
 from sweep.results import Results, Row, medians  # noqa: E402
 from sweep.session import predicted_peak_bytes, read_step_bar  # noqa: E402
@@ -100,6 +101,26 @@ def test_results_of_two_machines_are_not_joined() -> None:
     one, other = Results({"device": "A"}), Results({"device": "B"})
     with pytest.raises(ValueError, match="different device"):
         Results.join([one, other])
+
+
+def test_results_of_one_code_are_joined_whatever_else_was_committed_between() -> None:
+    one, two = Results({"pack": "a1", "pack_code": "c1"}), Results({"pack": "b2", "pack_code": "c1"})
+    assert Results.join([one, two]).environment["pack"] == "a1"
+    with pytest.raises(ValueError, match="pack_code"):
+        Results.join([one, Results({"pack": "a1", "pack_code": "c2"})])
+    with pytest.raises(ValueError, match="pack_code"):
+        Results.join([Results({"pack": "a1"}), Results({"pack": "b2"})])  # from before there was a mark of the code
+
+
+def test_the_mark_of_the_code_follows_what_runs_in_comfyui(tmp_path: Path) -> None:
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "runtime" / "load.py").write_text("x = 1\n")
+    before = code_id(tmp_path)
+    (tmp_path / "README.md").write_text("new words")
+    assert code_id(tmp_path) == before
+    (tmp_path / "runtime" / "load.py").write_text("x = 2\n")
+    assert code_id(tmp_path) != before
 
 
 @pytest.mark.parametrize(
