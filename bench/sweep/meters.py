@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
 
 import psutil
 
+from .disk_trace import Sample, disk_rest
 from .limits import ControlGroup
 
 INTERVAL_SECONDS = 0.1
@@ -26,6 +28,8 @@ class Usage:
     read_bytes: int | None
     group_read_bytes: int | None
     group_oom_kills: int | None
+    disk_rest_seconds: float | None
+    after_disk_seconds: float | None
 
 
 def gpu_used_bytes(gpu: int) -> int:
@@ -78,6 +82,7 @@ class Meters:
         self._peak_rss: int | None = None
         self._peak_group: int | None = None
         self._last_read: int | None = None
+        self._samples: list[Sample] = []
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Meters:
@@ -100,11 +105,15 @@ class Meters:
             # Linux counts what came from the disk; Windows counts every read, macOS none.
             read = self._process.io_counters().read_bytes if sys.platform == "linux" else None
             group = self._group.current_bytes() if self._group else None
+            group_read = self._group.read_bytes() if self._group else None
         except (psutil.Error, OSError):
             return  # the process has ended: what was seen before is what there is
         with self._lock:
             self._peak_rss = max(self._peak_rss or 0, rss)
             self._last_read = read
+            known = read if group_read is None else group_read
+            if known is not None:
+                self._samples.append((time.monotonic(), known))
             if group is not None:
                 self._peak_group = max(self._peak_group or 0, group)
 
@@ -114,6 +123,7 @@ class Meters:
             self._gpu.take_peak_bytes()
         with self._lock:
             self._peak_rss = self._peak_group = None
+            self._samples.clear()
         self._look()
         self._read_before = self._last_read
         self._group_read_before = self._group.read_bytes() if self._group else None
@@ -122,6 +132,8 @@ class Meters:
         """What was used since `begin`."""
         self._look()
         group_read = self._group.read_bytes() if self._group else None
+        with self._lock:
+            rest, after = disk_rest(self._samples)
         return Usage(
             self._gpu.take_peak_bytes() if self._gpu else None,
             self._peak_rss,
@@ -129,6 +141,8 @@ class Meters:
             _difference(self._last_read, self._read_before),
             _difference(group_read, self._group_read_before),
             self._group.oom_kills() if self._group else None,
+            rest,
+            after,
         )
 
 

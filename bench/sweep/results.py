@@ -25,6 +25,7 @@ class Row:
     peak_vram_bytes: device memory of the server above what was in use before it started, CUDA context included.
     peak_rss_bytes: resident memory of the server process. peak_group_bytes: memory of its control group, page cache
     included. read_bytes: fetched from disk by the server process; group_read_bytes: by its control group.
+    disk_rest_seconds: how long of the run the disk rested before its last reading; after_disk_seconds: from there on.
     status: success, error, refused, died (the server process ended) or timeout. vae_retries: decodings that ran out of
     memory and were repeated in tiles. difference: largest difference (of 255) to stock's image of the same run.
     """
@@ -48,6 +49,8 @@ class Row:
     read_bytes: int | None = None
     group_read_bytes: int | None = None
     group_oom_kills: int | None = None
+    disk_rest_seconds: float | None = None
+    after_disk_seconds: float | None = None
     vae_retries: int = 0
     predicted_peak_vram_bytes: int | None = None
     modulation_table: bool | None = None

@@ -38,6 +38,10 @@ def run_line(row: Row) -> str:
         facts.append(f"{_number(row.seconds, 1)} s, {_number(row.seconds_per_step, 3)} s/step")
         amounts = map(_gib, (row.peak_vram_bytes, row.peak_rss_bytes, row.disk_bytes))
         facts.append("VRAM {}, RAM {}, disk {} GiB".format(*amounts))
+        if row.disk_rest_seconds is not None:
+            facts.append(
+                f"the disk rested {row.disk_rest_seconds:.1f} s, and {_number(row.after_disk_seconds, 1)} at the end"
+            )
     else:
         facts.append(_first_line(row.error))
     if row.difference is not None:

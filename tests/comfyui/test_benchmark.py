@@ -17,6 +17,7 @@ BENCH = REPOSITORY / "bench"
 sys.path.append(str(BENCH))
 
 from sweep.cells import ALL_CELLS, COLD, GIB, LIGHTNING_8, LOADER, NEW_SEED, STOCK, Cell, parse_cells  # noqa: E402
+from sweep.disk_trace import disk_rest  # noqa: E402
 from sweep.environment import code_id  # noqa: E402
 from sweep.limits import ControlGroup, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
 from sweep.results import Results, Row, medians  # noqa: E402
@@ -179,6 +180,15 @@ def test_bytes_read_are_summed_over_disks(tmp_path: Path) -> None:
     assert read_io_stat(stat) is None
     stat.write_text("254:0 rbytes=4096 wbytes=1 rios=1 wios=1 dbytes=0 dios=0\n254:16 rbytes=100 wbytes=0\n")
     assert read_io_stat(stat) == 4196
+
+
+def test_the_rest_of_the_disk_is_told_from_the_end_of_a_run() -> None:
+    reading, resting = 50_000_000, 1_000_000  # bytes in a tenth of a second
+    read = [reading] * 3 + [resting] * 5 + [reading] + [0] * 4
+    samples = [(0.1 * index, sum(read[:index])) for index in range(len(read) + 1)]
+    assert disk_rest(samples) == (pytest.approx(0.5), pytest.approx(0.4))
+    assert disk_rest([(0.0, 7), (0.1, 7), (9.0, 8)]) == (None, None)
+    assert disk_rest(samples[:1]) == (None, None)
 
 
 def test_the_predicted_peak_is_that_of_the_highest_stage_on_the_gpu() -> None:
