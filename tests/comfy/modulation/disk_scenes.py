@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scenes import Facts, free, scene
-from studio import difference, layers_read, load_stock, load_tabled, log, sample
+from studio import difference, layers_read, load_stock, load_tabled, log, row_files, sample
 
 RUN = {"cfg": 4.0, "steps": 5}
 
@@ -42,7 +42,7 @@ def damage(files: list[Path]) -> None:
 def first_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
     tabled = load_tabled(models["bf16"], str(folder / "rows"))
     sample(tabled, **RUN)
-    yield "first session", {"read": layers_read(tabled), "files": len(list((folder / "rows").glob("*.safetensors")))}
+    yield "first session", {"read": layers_read(tabled), "files": len(row_files(folder / "rows"))}
 
 
 @scene("next session")
@@ -62,7 +62,7 @@ def next_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Fa
     yield "the garbled file itself", {"difference": difference(expected, sample(tabled, **RUN))}
     del tabled
     free()
-    damage(sorted(rows.glob("*.safetensors"))[:5])
+    damage(row_files(rows)[:5])
     tabled = load_tabled(models["bf16"], str(rows))
     log.take()
     facts = {"difference": difference(expected, sample(tabled, **RUN)), "read": layers_read(tabled)}

@@ -14,7 +14,18 @@ import comfy.utils
 import torch
 from comfy.patcher_extension import WrappersMP
 from scenes import LATENT, Facts, scene
-from studio import difference, layers_read, load_stock, load_tabled, log, make_lora, modulation, sample, with_lora
+from studio import (
+    difference,
+    layers_read,
+    load_stock,
+    load_tabled,
+    log,
+    make_lora,
+    modulation,
+    row_files,
+    sample,
+    with_lora,
+)
 
 ON_MODULATION = ("img_mod.1", "txt_mod.1")
 KEY = "diffusion_model.transformer_blocks.0.img_mod.1"
@@ -41,9 +52,9 @@ def patches(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]
     yield "lora on modulation", compare(with_lora(stock, on, 0.7), with_lora(tabled, on, 0.7), plain)
     first, second = with_lora(with_lora(stock, on), off), with_lora(with_lora(tabled, on), off)
     yield "that and another", compare(first, second, plain)
-    files = len(list((folder / "rows").glob("*.safetensors")))
+    files = len(row_files(folder / "rows"))
     yield "removed again", compare(stock, tabled, plain)
-    yield "files after loras", {"more": len(list((folder / "rows").glob("*.safetensors"))) - files}
+    yield "files after loras", {"more": len(row_files(folder / "rows")) - files}
     hooked = [comfy.hooks.load_hook_lora_for_models(model, None, on, 1.0, 0) for model in (stock, tabled)]
     results = [sample(model, cond={"hooks": hooks}, cfg=4.0) for model, _, hooks in hooked]
     effect = difference(results[0], sample(stock, cfg=4.0))

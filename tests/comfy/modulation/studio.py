@@ -55,6 +55,11 @@ def layers_read(model: Any) -> int:
     return model.model.diffusion_model.transformer_blocks[0].img_mod[1].table.layers_read
 
 
+def row_files(cache: Path) -> list[Path]:
+    """The rows in a cache folder, which holds marks of their model files too."""
+    return sorted(cache.glob("*.safetensors"))
+
+
 def sample(
     model: Any,
     sampler: str = "euler",
