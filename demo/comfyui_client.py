@@ -25,6 +25,7 @@ class RunResult:
     status: success, error, interrupted, or refused (the server did not accept the graph). error: the message of an
     error or refusal in words, else "". node_errors: per node, for a refusal. outputs: node id -> its UI output.
     messages: every websocket message as (type, data); progress texts are ("progress_text", {"node", "text"}).
+    times: when each message came, in seconds of time.monotonic().
     """
 
     prompt_id: str
@@ -33,6 +34,7 @@ class RunResult:
     node_errors: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     messages: tuple[tuple[str, Any], ...] = ()
+    times: tuple[float, ...] = ()
 
 
 class ServerFailed(RuntimeError):
@@ -99,6 +101,7 @@ class ComfyClient:
 
     def _follow(self, channel: websocket.WebSocket, prompt_id: str, deadline: float) -> RunResult:
         messages: list[tuple[str, Any]] = []
+        times: list[float] = []
         while True:
             if time.monotonic() > deadline:
                 raise ServerFailed("the prompt did not end in time")
@@ -110,10 +113,12 @@ class ComfyClient:
                 text = _progress_text(message)
                 if text:
                     messages.append(("progress_text", text))
+                    times.append(time.monotonic())
                 continue
             event = json.loads(message)
             kind, data = event["type"], event.get("data") or {}
             messages.append((kind, data))
+            times.append(time.monotonic())
             if kind in ENDINGS and data.get("prompt_id") == prompt_id:
                 break
         error = data.get("exception_message", "") if kind == "execution_error" else ""
@@ -123,6 +128,7 @@ class ComfyClient:
             error,
             outputs=self._history(prompt_id, deadline).get("outputs", {}),
             messages=tuple(messages),
+            times=tuple(times),
         )
 
     def _history(self, prompt_id: str, deadline: float) -> dict[str, Any]:

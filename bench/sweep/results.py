@@ -21,7 +21,7 @@ class Row:
     """One run of one graph. What could not be measured on the machine is None, never 0.
 
     seconds: from the request to the end of the run. seconds_per_step: the sampler's own mean, without what the first
-    step loads where VRAM is dynamic.
+    step loads where VRAM is dynamic. node_seconds: of that, by node type; loading and encoding are apart from sampling.
     peak_vram_bytes: device memory of the server above what was in use before it started, CUDA context included.
     peak_rss_bytes: resident memory of the server process. peak_group_bytes: memory of its control group, page cache
     included. read_bytes: fetched from disk by the server process; group_read_bytes: by its control group.
@@ -42,6 +42,7 @@ class Row:
     seconds: float | None = None
     seconds_per_step: float | None = None
     steps: int | None = None
+    node_seconds: dict[str, float] = field(default_factory=dict)
     server_start_seconds: float | None = None
     peak_vram_bytes: int | None = None
     peak_rss_bytes: int | None = None

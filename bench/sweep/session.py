@@ -25,6 +25,7 @@ from .graphs import SIDE_PIXELS, graph_for
 from .limited_server import LimitedServer, prepare_base
 from .limits import ControlGroup, HeldVram, drop_page_cache, gpu_variables, write_site_hook
 from .meters import GpuMeter, Meters
+from .node_times import node_seconds
 from .results import OK, Row
 
 DIED = "died"
@@ -154,6 +155,7 @@ def _measure(
         seconds=seconds,
         seconds_per_step=step_seconds,
         steps=steps,
+        node_seconds=node_seconds(result, graph) if result else {},
         server_start_seconds=start_seconds,
         vae_retries=log.count(VAE_RETRY),
         predicted_peak_vram_bytes=predicted_peak_bytes(plan) if plan else None,

@@ -72,6 +72,8 @@ def test_the_small_run_measures_both_graphs_and_their_images_are_equal(small_run
             assert measured.seconds_per_step
             assert measured.steps == 8
             assert measured.peak_rss_bytes
+            assert measured.node_seconds["KSampler"] > 0
+            assert sum(measured.node_seconds.values()) <= measured.seconds
     assert results.rows[0].image != results.rows[1].image, "another seed must give another image"
 
 
