@@ -58,9 +58,10 @@ def main() -> int:
     size = sum(part.nbytes for part in parts)
     print(f"{options.model.name}: {size / 1e9:.1f} GB in {len(parts)} parts")
     seconds: dict[str, list[float]] = {name: [] for name in orders}
+    lead_bytes = int(options.lead_gib * 1024**3)
     for _ in range(options.repeat):
         for name, ahead in orders.items():
-            reader = ReadAhead(ahead, int(options.lead_gib * 1024**3), True)
+            reader = ReadAhead(ahead, lambda: lead_bytes)
             taken, read = one_pass(parts, reader, options.head_start, options.slower)
             seconds[name].append(taken)
             print(f"{name:15} {taken:6.1f} s, {read / 1e9:5.1f} GB from disk ({read / size:.2f} of it)", flush=True)
@@ -80,6 +81,7 @@ def one_pass(parts: list[Part], ahead: ReadAhead, head_start: float, slower: flo
         began = time.monotonic()
         for part in parts:
             if part.role == MODULATION:
+                ahead.reached(part.role, part.number)
                 make_rows(part, slower)
                 continue
             ahead.reached(part.role, part.number)

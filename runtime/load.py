@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import comfy.model_management
 import comfy.sd
 import comfy.utils
 import folder_paths
@@ -35,6 +35,8 @@ from .lora_in_ram import hold_lora
 from .measured_run import measure_runs
 from .model_files import file_stamp, full_path
 from .own_folder import own_folder
+from .page_cache import forget
+from .ram import available_ram, is_roomy
 from .read_ahead import Part, ReadAhead
 from .read_order import MODULATION, Modulation, order_of_use
 from .switches import is_on
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 MODULATION_FOLDER = "modulation"
-SPARE_RAM_BYTES = 4 * 1024**3  # what ComfyUI and the system need beside the weights
 
 held_parts = HeldParts()
 
@@ -82,7 +83,9 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     missing = [file for key, file in files.items() if not held_parts.holds(key)]
     paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
     with _read_ahead(paths, plan.modulation_table) as ahead:
-        model = held_parts.get_or_load(model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table))
+        model = held_parts.get_or_load(
+            model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table, ahead)
+        )
         ahead.watch(ROLE_DIFFUSION_MODEL, getattr(model.model.diffusion_model, "transformer_blocks", ()))
         if lora_file and lora_key:
             base, strength = model, plan.settings.lora_strength or 1.0
@@ -100,8 +103,8 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
 def _read_ahead(files: Mapping[str, str], modulation_table: bool) -> ReadAhead:
     """What reads `files`, role -> path, before they are needed; without dynamic VRAM the host loads them whole at once.
 
-    At most half of the available RAM waits for its use. Where all fits in, ComfyUI keeps copies of its own, but of the
-    modulation layers that a table is made of.
+    At most half of the RAM that is available at the moment waits for its use: ComfyUI's own copies take up ever more of
+    it, down to 2 GiB, and what was read too early would be pushed out and read again.
     """
     parts: list[Part] = []
     if getattr(sys.modules.get("comfy.memory_management"), "aimdo_enabled", False) and is_on("read-ahead"):
@@ -109,9 +112,7 @@ def _read_ahead(files: Mapping[str, str], modulation_table: bool) -> ReadAhead:
             parts = order_of_use(files, order_of_modulation(files.get(ROLE_DIFFUSION_MODEL, ""), modulation_table))
         except (OSError, ValueError) as error:
             log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
-    available = int(comfy.model_management.get_free_memory(torch.device("cpu")))
-    fits = sum(part.nbytes for part in parts if part.role != MODULATION) + SPARE_RAM_BYTES <= available
-    return ReadAhead(parts, available // 2, forgets=fits)
+    return ReadAhead(parts, lambda: available_ram() // 2)
 
 
 def order_of_modulation(path: str, modulation_table: bool) -> Modulation:
@@ -129,14 +130,15 @@ def _stamp(file: PlannedFile) -> tuple[str, str, str]:
     return file.role, file.listed_name, file_stamp(file.folder, file.listed_name)
 
 
-def _load_diffusion_model(file: PlannedFile, modulation_table: bool) -> ModelPatcher:
+def _load_diffusion_model(file: PlannedFile, modulation_table: bool, ahead: ReadAhead) -> ModelPatcher:
     path = full_path(file.folder, file.listed_name)
     model = comfy.sd.load_diffusion_model(path)
     reason = modulation.find_unsupported(model) if modulation_table else None
     if reason:
         log.warning("The modulation table is not used for %s: %s", file.listed_name, reason)
     elif modulation_table:
-        model = modulation.apply_modulation_table(model, path, own_folder(MODULATION_FOLDER))
+        rows_folder, tell = own_folder(MODULATION_FOLDER), partial(ahead.reached, MODULATION)
+        model = modulation.apply_modulation_table(model, path, rows_folder, before_reading=tell)
     if is_on("block-prefetch"):
         add_block_prefetch(model)
     if is_on("attention-first"):
@@ -178,6 +180,8 @@ def _apply_lora(model: ModelPatcher, file: PlannedFile, strength: float) -> Mode
     weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     if is_on("lora-in-ram"):
         weights = hold_lora(weights, model)
+        if not is_roomy():
+            forget(path, [(0, file.size_bytes)])
     extra = {}
     if "lora_metadata" in inspect.signature(comfy.sd.load_lora_for_models).parameters:
         extra["lora_metadata"] = metadata

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.model_management
 import comfy.ops
 import torch
 
 from .modulation_patches import inference_dtype, is_dynamic
+from .ram import total_ram
 
 MATRICES = ("lora_up.weight", "lora_down.weight", "lora_A.weight", "lora_B.weight")
 HALF_PRECISIONS = (torch.bfloat16, torch.float16)
@@ -30,7 +30,7 @@ def hold_lora(weights: dict[str, torch.Tensor], patcher: Any) -> dict[str, torch
         return weights
     precision = applied_precision(patcher)
     size = sum(tensor.numel() * _precision_of(name, tensor, precision).itemsize for name, tensor in weights.items())
-    if size > LARGEST_SHARE_OF_RAM * comfy.model_management.get_total_memory(torch.device("cpu")):
+    if size > LARGEST_SHARE_OF_RAM * total_ram():
         return weights
     return in_precision(weights, precision)
 

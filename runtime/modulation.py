@@ -15,7 +15,7 @@ from comfy.model_patcher import ModelPatcher
 from .log import log
 from .modulation_cache import ModulationCache
 from .modulation_table import ModulationTable
-from .modulation_weights import LINEARS, ModulationSourceError, ModulationWeights
+from .modulation_weights import LINEARS, BeforeReading, ModulationSourceError, ModulationWeights
 
 
 def find_unsupported(model: ModelPatcher) -> str | None:
@@ -39,10 +39,13 @@ def find_unsupported(model: ModelPatcher) -> str | None:
     return None
 
 
-def apply_modulation_table(model: ModelPatcher, source_path: str, cache_dir: str) -> ModelPatcher:
+def apply_modulation_table(
+    model: ModelPatcher, source_path: str, cache_dir: str, before_reading: BeforeReading | None = None
+) -> ModelPatcher:
     """Hide the modulation layers of `model`, just loaded from `source_path`; rows are kept in `cache_dir`.
 
-    Changes the inner model, so every clone has it, and returns `model`. A file that the layers cannot be read from
+    Changes the inner model, so every clone has it, and returns `model`. `before_reading` is told which block's layers
+    are about to be read from the file. A file that the layers cannot be read from
     again (not safetensors, or not what the host made of it) leaves the model as it was, with a warning.
     Raises ValueError when `find_unsupported` has a reason.
     """
@@ -51,7 +54,7 @@ def apply_modulation_table(model: ModelPatcher, source_path: str, cache_dir: str
         raise ValueError(f"{source_path}: {reason}")
     diffusion_model = model.model.diffusion_model
     try:
-        weights = ModulationWeights(diffusion_model, source_path)
+        weights = ModulationWeights(diffusion_model, source_path, before_reading)
     except ModulationSourceError as error:
         log.warning(f"The modulation table is not used: {error}")
         return model

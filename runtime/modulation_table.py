@@ -192,8 +192,7 @@ class ModulationTable:
             if self._find(other.name, on_disk) is None:
                 wanted.setdefault(other.name, other)
         log.info(f"Modulation table: reading {len(self.weights.names)} layers once for {len(wanted)} timesteps.")
-        built = self._build(list(wanted.values()), patcher)
-        self.weights.forget()
+        built = self._build(list(wanted.values()), patcher, forget=True)
         self._schedule = set(wanted)
         for name, rows in zip(wanted, built, strict=True):
             self._remember(name, rows)
@@ -221,7 +220,8 @@ class ModulationTable:
                 return [module.forward(batch, *args[1:], **kwargs) for batch in batches]
         return []
 
-    def _build(self, requests: list[_Request], patcher: Any) -> list[Rows]:
+    def _build(self, requests: list[_Request], patcher: Any, forget: bool = False) -> list[Rows]:
+        """The rows of each request. `forget`: the layers will not be read again soon."""
         outputs: list[list[torch.Tensor]] = [[] for _ in requests]
         device, dtype = requests[0].embedding.device, requests[0].embedding.dtype
         for index in range(len(self.weights.names)):
@@ -229,6 +229,8 @@ class ModulationTable:
             self.layers_read += 1
             for request, rows in zip(requests, outputs, strict=True):
                 rows.append(layer(request.layer_input(index)).cpu())
+            if forget:
+                self.weights.forget(index)
         return [pack_rows(rows) for rows in outputs]
 
     def _show(self, rows: Rows, embedding: torch.Tensor) -> None:

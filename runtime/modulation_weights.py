@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Callable
 
 import comfy.model_management
 import comfy.utils
 import torch
 
-from .modulation_file import MODULATION_KEY, MappedFile, is_modulation
+from .modulation_file import MODULATION_KEY, MappedFile
+from .ram import is_roomy
 
 LINEARS = ("img_mod", "txt_mod")
 SAMPLES_PER_TENSOR = 4
 SAMPLE_BYTES = 4096
-ROOMY_RAM_BYTES = 48 * 1024**3  # holds the official template's files (32 GB) beside everything else
+
+
+BeforeReading = Callable[[int], None]  # with a block's number
 
 
 class ModulationSourceError(ValueError):
@@ -30,11 +34,15 @@ class ModulationWeights:
     """The 2 x blocks modulation layers of one loaded model, in the order block 0 img, block 0 txt, block 1 img, ...
 
     `loaded_bytes` is what the host counted for them, `fingerprint` names their content.
+    `before_reading` is called before one of a block's layers is copied.
     Raises ModulationSourceError when `source_path` is not the safetensors file that `diffusion_model` was loaded from.
     """
 
-    def __init__(self, diffusion_model: torch.nn.Module, source_path: str) -> None:
+    def __init__(
+        self, diffusion_model: torch.nn.Module, source_path: str, before_reading: BeforeReading | None = None
+    ) -> None:
         self.path = source_path
+        self._before_reading = before_reading
         loaded = [getattr(block, name)[1] for block in diffusion_model.transformer_blocks for name in LINEARS]
         self.names = [
             f"transformer_blocks.{block}.{name}.1"
@@ -68,7 +76,9 @@ class ModulationWeights:
 
     def copy_layer(self, index: int, device: torch.device) -> torch.nn.Module:
         """A layer of the caller's own on `device`, in the dtypes in which the host would hold it there."""
-        self._file.fetch(f"{self._prefix}{self.names[index]}.")
+        if self._before_reading:
+            self._before_reading(index // len(LINEARS))
+        self._file.fetch(self._file_prefix(index))
         source = self.layer(index)
         layer = copy.copy(source)
         layer._parameters = {}
@@ -80,14 +90,18 @@ class ModulationWeights:
             layer.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
         return layer
 
-    def forget(self) -> None:
-        """Leave the system's memory to others after a reading of all layers, where it is scarce.
+    def forget(self, index: int) -> None:
+        """Leave the system's memory to others, where it is scarce, after layer `index` was read for the last time.
 
-        Otherwise gigabytes that were just read push out what is used at every run, the libraries' own code included.
+        Otherwise gigabytes that were just read push out what is used at every run, the libraries' own code included,
+        and what was read ahead.
         """
-        total = comfy.model_management.get_total_memory(torch.device("cpu"))
-        if total < ROOMY_RAM_BYTES:
-            self._file.forget(name for name in self._file.names if is_modulation(name))
+        if not is_roomy():
+            prefix = self._file_prefix(index)
+            self._file.forget(name for name in self._file.names if name.startswith(prefix))
+
+    def _file_prefix(self, index: int) -> str:
+        return f"{self._prefix}{self.names[index]}."
 
     def held_dtype(self, index: int, name: str, param: torch.Tensor) -> torch.dtype:
         """The dtype in which the host holds parameter `name`: dynamic VRAM casts when it stages, others at load."""

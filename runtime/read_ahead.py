@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from .log import log
-from .page_cache import forget
 
 CHUNK_BYTES = 8 * 1024**2
 IDLE_SECONDS = 300.0  # nobody needed the next part for so long: the run went another way
@@ -40,20 +39,18 @@ class Part:
 
 
 class ReadAhead:
-    """One pass over `parts`, at most `lead_bytes` ahead of what the run has left behind.
+    """One pass over `parts`, at most `lead_bytes()` ahead of what the run has left behind, asked before each part.
 
     A context for the time in which the files are loaded: it begins to read, which ends what an earlier one still read,
-    and stops when loading fails. With `forgets`, the page cache is told to give up what the run has left behind: for
-    runs that keep copies of their own.
+    and stops when loading fails.
     """
 
-    def __init__(self, parts: Sequence[Part], lead_bytes: int, forgets: bool) -> None:
+    def __init__(self, parts: Sequence[Part], lead_bytes: Callable[[], int]) -> None:
         self.read_bytes = 0
         self._parts = parts
         self._index = {(part.role, part.number): index for index, part in enumerate(parts)}
         self._begins = list(accumulate((part.nbytes for part in parts), initial=0))
         self._lead_bytes = lead_bytes
-        self._forgets = forgets
         self._needed = -1  # the last part that the run has come to
         self._done = 0  # so many parts are left behind
         self._stopped = False
@@ -126,20 +123,17 @@ class ReadAhead:
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(CHUNK_BYTES))
-        index = forgotten = 0
+        index = 0
         try:
-            while forgotten < len(self._parts):
+            while index < len(self._parts):
                 with self._changed:
-                    while not (self._stopped or self._done > forgotten or self._may_read(index)):
+                    while not (self._stopped or self._needed >= index or self._may_read(index)):
                         if not self._changed.wait(IDLE_SECONDS):
                             return
                     if self._stopped:
                         return
-                    done, index = self._done, max(index, self._needed + 1)
+                    index = max(index, self._needed + 1)
                     may_read = self._may_read(index)
-                for part in self._parts[forgotten:done] if self._forgets else ():
-                    forget(part.path, part.spans)
-                forgotten = done
                 if may_read:
                     self._read(index, buffer)
                     index += 1
@@ -148,7 +142,7 @@ class ReadAhead:
 
     def _may_read(self, index: int) -> bool:
         """Whether there is a part `index` and the lead over what the run has left behind allows for it."""
-        return index < len(self._parts) and self._begins[index] - self._begins[self._done] < self._lead_bytes
+        return index < len(self._parts) and self._begins[index] - self._begins[self._done] < self._lead_bytes()
 
     def _read(self, index: int, buffer: memoryview) -> None:
         part = self._parts[index]

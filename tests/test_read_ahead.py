@@ -40,7 +40,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
     def start(lead_bytes: int) -> ReadAhead:
         parts = [Part("model", n, str(path), ((n * SIZE, (n + 1) * SIZE),)) for n in range(4)]
-        begun.append(ReadAhead(parts, lead_bytes, forgets=True))
+        begun.append(ReadAhead(parts, lambda: lead_bytes))
         return begun[-1]
 
     yield start
@@ -48,14 +48,11 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         ahead.stop()
 
 
-def test_everything_is_read_once_and_the_thread_ends_with_the_run(begin: Begin) -> None:
+def test_everything_is_read_once_and_then_the_thread_ends(begin: Begin) -> None:
     with begin(10 * SIZE) as ahead:
-        pass
-    until(lambda: ahead.read_bytes == 4 * SIZE)
-    assert ahead.is_reading
-    ahead.passed("model")
-    ahead.join(10)
+        ahead.join(10)
     assert not ahead.is_reading
+    ahead.passed("model")
     assert ahead.read_bytes == 4 * SIZE
 
 
@@ -67,6 +64,23 @@ def test_it_waits_for_the_run_when_the_lead_is_used_up(begin: Begin) -> None:
     assert ahead.read_bytes == 2 * SIZE
     ahead.reached("model", 1)
     until(lambda: ahead.read_bytes == 3 * SIZE)
+
+
+def test_the_lead_shrinks_with_the_memory_that_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(9 * SIZE))
+    parts = [Part("model", n, str(path), ((n * SIZE, (n + 1) * SIZE),)) for n in range(9)]
+    lead = [3 * SIZE]
+    with ReadAhead(parts, lambda: lead[0]) as ahead:
+        until(lambda: ahead.read_bytes == 3 * SIZE)
+        lead[0] = SIZE
+        ahead.reached("model", 2)  # the third of the three is about to be used: no need to read on
+        time.sleep(0.05)
+        assert ahead.read_bytes == 3 * SIZE
+        lead[0] = 9 * SIZE
+        ahead.reached("model", 3)
+        ahead.join(10)
+    assert ahead.read_bytes == 3 * SIZE + 5 * SIZE  # all but layer 3, which the run itself has come to
 
 
 def test_what_the_run_has_come_to_is_left_to_it(begin: Begin) -> None:
@@ -104,7 +118,7 @@ def test_a_new_load_or_a_failed_one_ends_it(begin: Begin) -> None:
 
 
 def test_a_file_that_is_gone_ends_it_quietly(tmp_path: Path) -> None:
-    with ReadAhead([Part("model", 0, str(tmp_path / "gone"), ((0, 1),))], 1, forgets=True) as ahead:
+    with ReadAhead([Part("model", 0, str(tmp_path / "gone"), ((0, 1),))], lambda: 1) as ahead:
         ahead.join(10)
         assert not ahead.is_reading
 
@@ -156,7 +170,7 @@ def test_large_parts_are_read_in_pieces_that_can_be_stopped(tmp_path: Path) -> N
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(64 * CHUNK_BYTES)
-    with ReadAhead([Part("model", 0, str(path), ((0, 64 * CHUNK_BYTES),))], 1, forgets=False) as ahead:
+    with ReadAhead([Part("model", 0, str(path), ((0, 64 * CHUNK_BYTES),))], lambda: 1) as ahead:
         until(lambda: ahead.read_bytes >= CHUNK_BYTES)
         ahead.stop()
         ahead.join(10)

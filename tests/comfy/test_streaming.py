@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 
@@ -61,6 +63,18 @@ def test_modulation_layers_are_read_ahead_only_where_the_table_has_to_be_made(pl
         "later load": "NEVER",
         "another file": "BEFORE_BLOCKS",
     }
+
+
+def test_making_the_table_tells_which_block_it_reads(play):
+    told = play("streaming")["much RAM"]["told"]
+    assert told == sorted(told)
+    assert set(told) == set(range(play("streaming")["hooks"]["blocks"]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what its page cache holds")
+def test_where_ram_is_scarce_making_the_table_leaves_nothing_in_it(play):
+    assert play("streaming")["little RAM"]["in memory"] == 0
+    assert play("streaming")["much RAM"]["in memory"] > 0.5
 
 
 def test_the_benchmarks_file_turns_single_measures_off(play):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import importlib
+import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ import comfy.model_patcher
 import folder_paths
 import torch
 from scenes import Facts, scene
-from studio import difference, load_stock, load_tabled, make_lora, sample
+from studio import difference, load_stock, load_tabled, make_lora, modulation, sample
 
 block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
+modulation_file: Any = importlib.import_module("qil.runtime.modulation_file")
+modulation_weights: Any = importlib.import_module("qil.runtime.modulation_weights")
 vram_order: Any = importlib.import_module("qil.runtime.vram_order")
 load: Any = importlib.import_module("qil.runtime.load")
 switches: Any = importlib.import_module("qil.runtime.switches")
@@ -30,6 +35,7 @@ def streaming(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts
     yield from attention_first(models)
     folder_paths.set_user_directory(str(folder / "user"))
     yield from reading_order(models)
+    yield from reading_once(models, folder)
     yield from benchmark_switches(folder)
 
 
@@ -121,6 +127,38 @@ def reading_order(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     facts["later load"] = load.order_of_modulation(path, True).name
     facts["another file"] = load.order_of_modulation(models["distill"], True).name
     yield "reading order", facts
+
+
+def reading_once(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    """What making the table tells about its progress, and what it leaves in the system's memory."""
+    path = models["fp8"]
+    told: list[int] = []
+    os.sync()  # what is not on the disk yet cannot be given up
+    for name, is_roomy in (("much RAM", True), ("little RAM", False)):
+        modulation_weights.is_roomy = lambda answer=is_roomy: answer
+        model = modulation.apply_modulation_table(load_stock(path), path, str(folder / name), told.append)
+        sample(model, steps=2)
+        yield name, {"told": list(told), "in memory": modulation_in_memory(path)}
+        told.clear()
+
+
+def modulation_in_memory(path: str) -> float:
+    """The share of a file's whole pages of modulation layers that the page cache holds; needs Linux."""
+    file = modulation_file.MappedFile(path)
+    libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+    held = pages = 0
+    for name in filter(modulation_file.is_modulation, file.names):
+        first, last = (-(-file.span(name)[0] // page) * page, file.span(name)[1] // page * page)
+        if first < last:
+            states = (ctypes.c_ubyte * ((last - first) // page))()
+            with open(path, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+                here = ctypes.c_char.from_buffer(mapped)
+                start = ctypes.addressof(here) + first
+                failed = libc.mincore(ctypes.c_void_p(start), ctypes.c_size_t(last - first), states)
+                del here
+            assert not failed, os.strerror(ctypes.get_errno())
+            held, pages = held + sum(state & 1 for state in states), pages + len(states)
+    return held / pages
 
 
 def benchmark_switches(folder: Path) -> Iterator[tuple[str, Facts]]:
