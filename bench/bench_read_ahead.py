@@ -5,16 +5,23 @@ pieces of 2 MiB past the page cache, then a pause as long as pinning, patching a
 bench/NOTES.md. Prints seconds and the bytes that came from the disk, in turn without and with runtime/read_ahead.py.
 With --first-run the modulation layers are read before, as the table reads them when it has to be made, without reading
 ahead, with the blocks alone read ahead, and with the modulation layers too; --slower gives a slow disk a slow machine.
+With --text-encoder FILE that file is read before the model. With --available-gib N (13 is what ComfyUI leaves of
+16 GiB) there is no more RAM than that, and the host keeps a copy of each layer in it until 2 GiB are left, as ComfyUI
+does.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import mmap
 import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,43 +33,50 @@ from load_pack import load_pack  # noqa: E402
 
 load_pack()
 
-from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL  # noqa: E402
+from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER  # noqa: E402
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
 from qwen_image_loader.runtime.read_ahead import Part, ReadAhead  # noqa: E402
 from qwen_image_loader.runtime.read_order import MODULATION, Modulation, parts_of  # noqa: E402
 from sweep.limits import drop_page_cache, why_no_cache_drop  # noqa: E402
 
+GIB = 1024**3
 PIECE = 2 * 1024**2
 THREADS = 8
 PAUSE_SECONDS_PER_GB = 0.6
 TABLE_PAUSE_SECONDS_PER_GB = 0.4  # from mapped memory to the card; an estimate
+LEFT_BY_THE_HOST = 2 * GIB  # source: ensure_pin_budget in ComfyUI's model_management.py
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--lead-gib", type=float, default=15.0, help="how far ahead at most; default 15")
+    parser.add_argument("--lead-gib", type=float, default=15.0, help="never further ahead than this; default 15")
     parser.add_argument("--head-start", type=float, default=0.0, help="seconds before the first layer is needed")
     parser.add_argument("--first-run", action="store_true", help="the table has to be made")
     parser.add_argument("--slower", type=float, default=1.0, metavar="X", help="pauses X times as long")
+    parser.add_argument("--text-encoder", type=Path, metavar="FILE", help="read before the model")
+    parser.add_argument("--available-gib", type=float, metavar="N", help="RAM for files and the host's copies")
     options = parser.parse_args()
-    reason = why_no_cache_drop()
+    reason = why_no_cache_drop() or why_not_available(options.available_gib)
     if reason:
         print(reason)
         return 1
     order = Modulation.BEFORE_BLOCKS if options.first_run else Modulation.NEVER
     parts = parts_of(ROLE_DIFFUSION_MODEL, str(options.model), order)
+    if options.text_encoder:
+        parts = parts_of(ROLE_TEXT_ENCODER, str(options.text_encoder), order) + parts
     blocks = [part for part in parts if part.role != MODULATION]
     orders = {"without": [], "with": blocks, **({"with modulation": parts} if options.first_run else {})}
     size = sum(part.nbytes for part in parts)
     print(f"{options.model.name}: {size / 1e9:.1f} GB in {len(parts)} parts")
     seconds: dict[str, list[float]] = {name: [] for name in orders}
-    lead_bytes = int(options.lead_gib * 1024**3)
     for _ in range(options.repeat):
         for name, ahead in orders.items():
-            reader = ReadAhead(ahead, lambda: lead_bytes)
-            taken, read = one_pass(parts, reader, options.head_start, options.slower)
+            with ram_for(options.available_gib):
+                reader = ReadAhead(ahead, lambda: min(int(options.lead_gib * GIB), available_ram() // 2))
+                run = Run(options.slower, Copies() if options.available_gib else None)
+                taken, read = run.read_all(parts, reader, options.head_start)
             seconds[name].append(taken)
             print(f"{name:15} {taken:6.1f} s, {read / 1e9:5.1f} GB from disk ({read / size:.2f} of it)", flush=True)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
@@ -71,48 +85,124 @@ def main() -> int:
     return 0
 
 
-def one_pass(parts: list[Part], ahead: ReadAhead, head_start: float, slower: float) -> tuple[float, int]:
-    """(seconds, bytes from disk) of a host that makes the table, then needs the blocks one after the other."""
+def available_ram() -> int:
+    return int(psutil.virtual_memory().available)
+
+
+def why_not_available(gib: float | None) -> str:
+    """The reason why this machine cannot have `gib` of RAM available and no more, or ""."""
+    if gib is None:
+        return ""
+    if psutil.swap_memory().total:
+        return "What is held back would go to the swap: turn it off (swapoff -a)."
+    have = available_ram() / GIB
+    return f"Less than --available-gib is available: {have:.1f} GiB." if have < gib else ""
+
+
+@contextmanager
+def ram_for(gib: float | None) -> Iterator[None]:
+    """An empty page cache, and all available RAM but `gib` of it held back; None: nothing is."""
     drop_page_cache()
-    process = psutil.Process()
-    before = process.io_counters().read_bytes
-    with ahead, ThreadPoolExecutor(THREADS) as pool:
-        time.sleep(head_start)
-        began = time.monotonic()
-        for part in parts:
-            if part.role == MODULATION:
+    size = 0 if gib is None else available_ram() - int(gib * GIB)
+    held = take(size) if size > 0 else None
+    try:
+        yield
+    finally:
+        if held:
+            held.close()
+
+
+def take(size: int) -> mmap.mmap:
+    """So many bytes of memory, really there."""
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    first = ctypes.c_char.from_buffer(memory)
+    ctypes.memset(ctypes.addressof(first), 1, size)
+    del first  # a mapping that is looked at cannot be closed
+    return memory
+
+
+class Copies:
+    """What the host keeps: a copy of each layer while RAM is left; those of another model make room for it."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[str, mmap.mmap]] = []
+
+    def keep(self, part: Part) -> bool:
+        """Whether there is a copy of this part now."""
+        short = LEFT_BY_THE_HOST + part.nbytes - available_ram()
+        for held in [held for held in reversed(self._held) if held[0] != part.role]:
+            if short <= 0:
+                break
+            self._held.remove(held)
+            short -= len(held[1])
+            held[1].close()
+        if short > 0 or not part.nbytes:
+            return False
+        self._held.append((part.role, take(part.nbytes)))
+        return True
+
+    def close(self) -> None:
+        for _, memory in self._held:
+            memory.close()
+
+
+class Run:
+    """A host that makes the table, then needs the layers one after the other; `copies` is None where RAM is roomy."""
+
+    def __init__(self, slower: float, copies: Copies | None) -> None:
+        self._slower = slower
+        self._copies = copies
+        self._pool = ThreadPoolExecutor(THREADS)
+
+    def read_all(self, parts: Sequence[Part], ahead: ReadAhead, head_start: float) -> tuple[float, int]:
+        """(seconds, bytes from disk)."""
+        process = psutil.Process()
+        before = process.io_counters().read_bytes
+        with ahead, self._pool:
+            time.sleep(head_start)
+            began = time.monotonic()
+            for part in parts:
                 ahead.reached(part.role, part.number)
-                make_rows(part, slower)
-                continue
-            ahead.reached(part.role, part.number)
-            file = os.open(part.path, os.O_RDONLY)
-            for first, last in part.spans:
-                pieces = range(first, last, PIECE)
-                list(
-                    pool.map(lambda start, end=last, file=file: read_cold(file, start, min(PIECE, end - start)), pieces)
-                )
-                time.sleep(slower * PAUSE_SECONDS_PER_GB * (last - first) / 1e9)
-            os.close(file)
-        ahead.passed(ROLE_DIFFUSION_MODEL)
-        return time.monotonic() - began, process.io_counters().read_bytes - before
+                if part.role == MODULATION:
+                    self._make_rows(part)
+                else:
+                    self._read(part)
+            ahead.passed(ROLE_DIFFUSION_MODEL)
+            taken = time.monotonic() - began
+        if self._copies:
+            self._copies.close()
+        return taken, process.io_counters().read_bytes - before
 
+    def _make_rows(self, part: Part) -> None:
+        """As the table reads the modulation layers of one block: mapped, layer by layer."""
+        file = MappedFile(part.path)
+        names = [name for name in file.names if is_modulation(name) and f"transformer_blocks.{part.number}." in name]
+        for layer in sorted({name.rpartition(".")[0] + "." for name in names}):
+            file.fetch(layer)
+            of_layer = [name for name in names if name.startswith(layer)]
+            for name in of_layer:
+                self._pause(TABLE_PAUSE_SECONDS_PER_GB, file.tensor(name).clone().nbytes)
+            if self._copies:
+                file.forget(of_layer)
 
-def make_rows(part: Part, slower: float) -> None:
-    """As the table reads the modulation layers of one block: mapped, layer by layer."""
-    file = MappedFile(part.path)
-    names = [name for name in file.names if is_modulation(name) and f"transformer_blocks.{part.number}." in name]
-    for layer in sorted({name.rpartition(".")[0] + "." for name in names}):
-        file.fetch(layer)
-        for name in names:
-            if name.startswith(layer):
-                nbytes = file.tensor(name).clone().nbytes
-                time.sleep(slower * TABLE_PAUSE_SECONDS_PER_GB * nbytes / 1e9)
+    def _read(self, part: Part) -> None:
+        """As comfy-aimdo reads weights: into a copy, and the page cache is told to forget them, or past it."""
+        has_copy = self._copies is None or self._copies.keep(part)
+        file = os.open(part.path, os.O_RDONLY)
+        for first, last in part.spans:
 
+            def read_piece(start: int, last: int = last) -> None:
+                size = min(PIECE, last - start)
+                os.pread(file, size, start)
+                if has_copy:
+                    os.posix_fadvise(file, start, size, os.POSIX_FADV_DONTNEED)
 
-def read_cold(file: int, start: int, size: int) -> None:
-    """As comfy-aimdo reads a weight: into memory of its own, then the page cache is told to forget it."""
-    os.pread(file, size, start)
-    os.posix_fadvise(file, start, size, os.POSIX_FADV_DONTNEED)
+            list(self._pool.map(read_piece, range(first, last, PIECE)))
+            self._pause(PAUSE_SECONDS_PER_GB, last - first)
+        os.close(file)
+
+    def _pause(self, seconds_per_gb: float, nbytes: int) -> None:
+        time.sleep(self._slower * seconds_per_gb * nbytes / 1e9)
 
 
 if __name__ == "__main__":

@@ -35,8 +35,7 @@ from .lora_in_ram import hold_lora
 from .measured_run import measure_runs
 from .model_files import file_stamp, full_path
 from .own_folder import own_folder
-from .page_cache import forget
-from .ram import available_ram, is_roomy
+from .ram import available_ram
 from .read_ahead import Part, ReadAhead
 from .read_order import MODULATION, Modulation, order_of_use
 from .switches import is_on
@@ -180,8 +179,6 @@ def _apply_lora(model: ModelPatcher, file: PlannedFile, strength: float) -> Mode
     weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     if is_on("lora-in-ram"):
         weights = hold_lora(weights, model)
-        if not is_roomy():
-            forget(path, [(0, file.size_bytes)])
     extra = {}
     if "lora_metadata" in inspect.signature(comfy.sd.load_lora_for_models).parameters:
         extra["lora_metadata"] = metadata

@@ -2,7 +2,9 @@
 
 ComfyUI with dynamic VRAM reads a layer when it is about to run, so the disk rests while memory is pinned, weights are
 patched and the card computes. One thread here keeps it busy meanwhile. What it reads, ComfyUI then finds in memory;
-what ComfyUI has come to already is left out, so no byte is read twice.
+what ComfyUI has come to already is left out, so no byte is read twice. What the run has left behind is given up, for
+ComfyUI has copies of its own; what it tells the system to give up mostly stays where that keeps files in large pieces
+(Linux 6.18, ext4: 95 % of what is read 2 MiB by 2 MiB), and where RAM is scarce it pushes out what was read ahead.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import torch
 
 from .log import log
+from .page_cache import forget
 
 CHUNK_BYTES = 8 * 1024**2
 IDLE_SECONDS = 300.0  # nobody needed the next part for so long: the run went another way
@@ -42,7 +45,7 @@ class ReadAhead:
     """One pass over `parts`, at most `lead_bytes()` ahead of what the run has left behind, asked before each part.
 
     A context for the time in which the files are loaded: it begins to read, which ends what an earlier one still read,
-    and stops when loading fails.
+    and stops when loading fails. The page cache is told to give up what the run has left behind.
     """
 
     def __init__(self, parts: Sequence[Part], lead_bytes: Callable[[], int]) -> None:
@@ -123,17 +126,20 @@ class ReadAhead:
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(CHUNK_BYTES))
-        index = 0
+        index = forgotten = 0
         try:
-            while index < len(self._parts):
+            while forgotten < len(self._parts):
                 with self._changed:
-                    while not (self._stopped or self._needed >= index or self._may_read(index)):
+                    while not (self._stopped or self._done > forgotten or self._may_read(index)):
                         if not self._changed.wait(IDLE_SECONDS):
                             return
                     if self._stopped:
                         return
-                    index = max(index, self._needed + 1)
+                    done, index = self._done, max(index, self._needed + 1)
                     may_read = self._may_read(index)
+                for part in self._parts[forgotten:done]:
+                    forget(part.path, part.spans)
+                forgotten = done
                 if may_read:
                     self._read(index, buffer)
                     index += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from page_cache_share import page_cache_share, why_it_keeps_all
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
 from qwen_image_loader.runtime.modulation_file import is_modulation
 from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead
@@ -48,11 +50,14 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         ahead.stop()
 
 
-def test_everything_is_read_once_and_then_the_thread_ends(begin: Begin) -> None:
+def test_everything_is_read_once_and_the_thread_ends_with_the_run(begin: Begin) -> None:
     with begin(10 * SIZE) as ahead:
-        ahead.join(10)
-    assert not ahead.is_reading
+        pass
+    until(lambda: ahead.read_bytes == 4 * SIZE)
+    assert ahead.is_reading
     ahead.passed("model")
+    ahead.join(10)
+    assert not ahead.is_reading
     assert ahead.read_bytes == 4 * SIZE
 
 
@@ -79,8 +84,8 @@ def test_the_lead_shrinks_with_the_memory_that_is_left(tmp_path: Path) -> None:
         assert ahead.read_bytes == 3 * SIZE
         lead[0] = 9 * SIZE
         ahead.reached("model", 3)
-        ahead.join(10)
-    assert ahead.read_bytes == 3 * SIZE + 5 * SIZE  # all but layer 3, which the run itself has come to
+        until(lambda: ahead.read_bytes == 3 * SIZE + 5 * SIZE)  # all but layer 3, which the run itself has come to
+        ahead.passed("model")
 
 
 def test_what_the_run_has_come_to_is_left_to_it(begin: Begin) -> None:
@@ -92,6 +97,26 @@ def test_what_the_run_has_come_to_is_left_to_it(begin: Begin) -> None:
     ahead.passed("model")
     ahead.join(10)
     assert ahead.read_bytes == 3 * SIZE  # all but layer 2
+
+
+def test_what_the_run_has_left_behind_makes_room(tmp_path: Path) -> None:
+    reason = why_it_keeps_all(tmp_path)
+    if reason:
+        pytest.skip(reason)
+    size = 4 * CHUNK_BYTES
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(2 * size))
+    os.sync()  # what is not on the disk yet cannot be given up
+    parts = [Part("model", n, str(path), ((n * size, (n + 1) * size),)) for n in range(2)]
+    behind, present = (lambda n=n: page_cache_share(str(path), parts[n].spans) for n in range(2))
+    with ReadAhead(parts, lambda: 2 * size) as ahead:
+        until(lambda: ahead.read_bytes == 2 * size)
+        ahead.reached("model", 1)
+        until(lambda: behind() < 0.1)
+        assert present() > 0.9
+        ahead.passed("model")
+        ahead.join(10)
+    assert present() < 0.1
 
 
 def test_layers_tell_by_themselves_and_only_once(begin: Begin) -> None:

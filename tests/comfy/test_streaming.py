@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 
@@ -71,10 +69,12 @@ def test_making_the_table_tells_which_block_it_reads(play):
     assert set(told) == set(range(play("streaming")["hooks"]["blocks"]))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what its page cache holds")
 def test_where_ram_is_scarce_making_the_table_leaves_nothing_in_it(play):
-    assert play("streaming")["little RAM"]["in memory"] == 0
-    assert play("streaming")["much RAM"]["in memory"] > 0.5
+    facts = play("streaming")
+    if facts["little RAM"]["keeps all"]:
+        pytest.skip(facts["little RAM"]["keeps all"])
+    assert facts["little RAM"]["in memory"] == 0
+    assert facts["much RAM"]["in memory"] > 0.5
 
 
 def test_the_benchmarks_file_turns_single_measures_off(play):

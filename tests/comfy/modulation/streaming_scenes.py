@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import importlib
-import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ import comfy.lora
 import comfy.model_patcher
 import folder_paths
 import torch
+from page_cache_share import page_cache_share, why_it_keeps_all
 from scenes import Facts, scene
 from studio import difference, load_stock, load_tabled, make_lora, modulation, sample
 
@@ -133,32 +132,22 @@ def reading_once(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Fa
     """What making the table tells about its progress, and what it leaves in the system's memory."""
     path = models["fp8"]
     told: list[int] = []
-    os.sync()  # what is not on the disk yet cannot be given up
+    keeps_all = why_it_keeps_all(Path(path).parent)
+    if not keeps_all:
+        os.sync()  # what is not on the disk yet cannot be given up
     for name, is_roomy in (("much RAM", True), ("little RAM", False)):
         modulation_weights.is_roomy = lambda answer=is_roomy: answer
         model = modulation.apply_modulation_table(load_stock(path), path, str(folder / name), told.append)
         sample(model, steps=2)
-        yield name, {"told": list(told), "in memory": modulation_in_memory(path)}
+        share = None if keeps_all else modulation_in_memory(path)
+        yield name, {"told": list(told), "in memory": share, "keeps all": keeps_all}
         told.clear()
 
 
 def modulation_in_memory(path: str) -> float:
-    """The share of a file's whole pages of modulation layers that the page cache holds; needs Linux."""
+    """The share of a file's modulation layers that the page cache holds."""
     file = modulation_file.MappedFile(path)
-    libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
-    held = pages = 0
-    for name in filter(modulation_file.is_modulation, file.names):
-        first, last = (-(-file.span(name)[0] // page) * page, file.span(name)[1] // page * page)
-        if first < last:
-            states = (ctypes.c_ubyte * ((last - first) // page))()
-            with open(path, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
-                here = ctypes.c_char.from_buffer(mapped)
-                start = ctypes.addressof(here) + first
-                failed = libc.mincore(ctypes.c_void_p(start), ctypes.c_size_t(last - first), states)
-                del here
-            assert not failed, os.strerror(ctypes.get_errno())
-            held, pages = held + sum(state & 1 for state in states), pages + len(states)
-    return held / pages
+    return page_cache_share(path, [file.span(name) for name in file.names if modulation_file.is_modulation(name)])
 
 
 def benchmark_switches(folder: Path) -> Iterator[tuple[str, Facts]]:
