@@ -22,7 +22,8 @@ def draw(results: Results, path: Path, recipe: str = LIGHTNING_8) -> None:
     found = [m for m in medians(results.rows) if m.recipe == recipe and m.seconds is not None]
     if not found:
         raise ValueError(f"no run with the recipe {recipe} succeeded, so there is nothing to draw")
-    cells = list(dict.fromkeys(m.cell for m in found))
+    by_size = dict.fromkeys(row.cell for row in sorted(results.rows, key=lambda row: row.limits))
+    cells = [cell for cell in by_size if any(m.cell == cell for m in found)]
     figure, (steps, images) = plt.subplots(2, 1, figsize=(max(6.0, 1.5 + 1.1 * len(cells)), 7.5), layout="constrained")
     _bars(steps, found, cells, NEW_SEED, lambda m: m.seconds_per_step)
     steps.set_title(f"Qwen-Image, {recipe}: seconds a step")
@@ -45,9 +46,9 @@ def _bars(
     from matplotlib.axes import Axes
 
     assert isinstance(axes, Axes)
-    sides = list(dict.fromkeys(m.side for m in found))
+    sides = list(dict.fromkeys(m.side for m in found if m.kind == kind))
     further = iter(FURTHER_COLOURS * 2)
-    width = 0.8 / len(sides)
+    width = 0.8 / max(1, len(sides))
     for number, side in enumerate(sides):
         heights = {m.cell: value(m) or 0.0 for m in found if (m.side, m.kind) == (side, kind)}
         places = [place + (number - (len(sides) - 1) / 2) * width for place in range(len(cells))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -59,6 +60,12 @@ class Row:
     difference: int | None = None
 
     @property
+    def limits(self) -> tuple[float, float]:
+        """VRAM and RAM in GiB, infinite where there is no limit: to sort by."""
+        vram, ram = (math.inf if gib is None else gib for gib in (self.vram_gib, self.ram_gib))
+        return vram, ram
+
+    @property
     def disk_bytes(self) -> int | None:
         """Bytes read from disk, by the control group where there is one, which also sees read-ahead."""
         return self.read_bytes if self.group_read_bytes is None else max(self.group_read_bytes, self.read_bytes or 0)
@@ -92,7 +99,7 @@ class Results:
 
     @staticmethod
     def join(parts: Sequence[Results]) -> Results:
-        """One result of several, such as cells measured one after the other on machines of one kind.
+        """One result of several, such as cells measured one after the other on machines of one kind; smallest first.
 
         Raises ValueError where machine, driver, ComfyUI or the pack's code differ: medians and ratios would mix them.
         """
@@ -105,6 +112,7 @@ class Results:
             joined.rows += part.rows
             joined.skipped |= part.skipped
             joined.latent_checks += part.latent_checks
+        joined.rows.sort(key=lambda row: row.limits)
         return joined
 
 

@@ -100,6 +100,13 @@ def test_results_can_be_joined_and_drawn_again(small_run: tuple[Path, str], tmp_
     assert [(r.side, r.kind) for r in joined.rows] == [(LOADER, NEW_SEED)] * 2
 
 
+def test_joined_results_are_in_the_order_of_the_cards() -> None:
+    cells = [Cell(8.0, 32.0), Cell(None, None), Cell(8.0, None), Cell(6.0, 32.0), Cell(8.0, 16.0)]
+    rows = [row(cell.name, STOCK, vram_gib=cell.vram_gib, ram_gib=cell.ram_gib) for cell in cells]
+    joined = Results.join([Results({}, [one]) for one in rows])
+    assert [one.cell for one in joined.rows] == ["6x32", "8x16", "8x32", "8xfree", "freexfree"]
+
+
 def test_results_of_two_machines_are_not_joined() -> None:
     one, other = Results({"device": "A"}), Results({"device": "B"})
     with pytest.raises(ValueError, match="different device"):
