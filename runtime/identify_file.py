@@ -14,11 +14,12 @@ from ..planner.safetensors_header import (
     header_length,
     parse_header,
 )
+from .file_stamp import file_stamp
 
 SUFFIX = ".safetensors"
 _CACHE_SIZE = 4096
-# path -> (size, mtime_ns, what detection said); identification is pure, so an unchanged file keeps its answer.
-_known: OrderedDict[str, tuple[int, int, Identity | str, bool]] = OrderedDict()
+# path -> (stamp, what detection said); identification is pure, so an unchanged file keeps its answer.
+_known: OrderedDict[str, tuple[tuple[int, int], Identity | str, bool]] = OrderedDict()
 
 
 def read_header(path: str) -> SafetensorsHeader:
@@ -32,20 +33,19 @@ def read_header(path: str) -> SafetensorsHeader:
 def identify_file(role: str, folder: str, name: str, path: str) -> FoundFile:
     """The file at `path`, which `folder` lists as `name`; never raises for what is in it."""
     try:
-        stat = os.stat(path)
+        stamp = size, _ = file_stamp(path)
     except OSError as error:
         return FoundFile(folder, name, 0, problem=f"it cannot be read ({error.strerror})", broken=True)
     known = _known.get(path)
-    if known is None or known[:2] != (stat.st_size, stat.st_mtime_ns):
-        result, broken = _detect(role, name, path, stat.st_size)
-        known = (stat.st_size, stat.st_mtime_ns, result, broken)
+    if known is None or known[0] != stamp:
+        known = (stamp, *_detect(role, name, path, size))
         _known[path] = known
         if len(_known) > _CACHE_SIZE:
             _known.popitem(last=False)
-    result, broken = known[2], known[3]
+    _, result, broken = known
     if isinstance(result, Identity):
-        return FoundFile(folder, name, stat.st_size, identity=result)
-    return FoundFile(folder, name, stat.st_size, problem=result, broken=broken)
+        return FoundFile(folder, name, size, identity=result)
+    return FoundFile(folder, name, size, problem=result, broken=broken)
 
 
 def _detect(role: str, name: str, path: str, size: int) -> tuple[Identity | str, bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,11 +28,12 @@ from ..planner.load_plan import (
 from . import modulation
 from .block_prefetch import add_block_prefetch
 from .events import server_is_idle
+from .file_stamp import file_stamp
 from .held_parts import HeldParts
 from .log import log
 from .lora_in_ram import hold_lora
 from .measured_run import measure_runs
-from .model_files import file_stamp, full_path
+from .model_files import full_path
 from .own_folder import own_folder
 from .ram import available_ram
 from .read_ahead import Part, ReadAhead
@@ -121,12 +121,13 @@ def order_of_modulation(path: str, modulation_table: bool) -> Modulation:
     return Modulation.NEVER if modulation.has_rows(path, own_folder(MODULATION_FOLDER)) else Modulation.BEFORE_BLOCKS
 
 
-def _stamp(file: PlannedFile) -> tuple[str, str, str]:
+def _stamp(file: PlannedFile) -> tuple[str, str, tuple[int, int]]:
     """Role, listed name and stamp of a file. Raises LoadError if it is not the one that was planned any more."""
-    if os.path.getsize(full_path(file.folder, file.listed_name)) != file.size_bytes:
+    stamp = size, _ = file_stamp(full_path(file.folder, file.listed_name))
+    if size != file.size_bytes:
         where = f"models/{file.folder}/{file.listed_name}"
         raise LoadError(f"{where} was replaced while it was about to be loaded. Run again.")
-    return file.role, file.listed_name, file_stamp(file.folder, file.listed_name)
+    return file.role, file.listed_name, stamp
 
 
 def _load_diffusion_model(file: PlannedFile, modulation_table: bool, ahead: ReadAhead) -> ModelPatcher:

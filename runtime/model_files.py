@@ -27,12 +27,6 @@ def full_path(folder: str, listed_name: str) -> str:
     return path
 
 
-def file_stamp(folder: str, listed_name: str) -> str:
-    """Changes when the file's content may have changed: its size in bytes and its modification time in ns."""
-    stat = os.stat(full_path(folder, listed_name))
-    return f"{stat.st_size}:{stat.st_mtime_ns}"
-
-
 def _is_within(path: str, root: str) -> bool:
     """True if `path`, as written, lies below `root`; links inside a model folder may lead elsewhere, users do that."""
     path, root = os.path.abspath(path), os.path.abspath(root)

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .file_stamp import file_stamp
 from .log import log
 from .modulation_rows import Rows
 
@@ -82,8 +83,7 @@ class ModulationCache:
             self._note_source()
         except (OSError, SafetensorError) as error:
             if temporary is not None:
-                with contextlib.suppress(OSError):
-                    os.remove(temporary)
+                _remove(temporary)
             self._complain(f"Modulation table: {self.path} cannot be written ({error}); the next session starts anew.")
 
     def trim(self) -> None:
@@ -102,17 +102,15 @@ class ModulationCache:
                 elif entry.name.endswith(_SOURCE_SUFFIX):
                     sources.append((stat.st_mtime_ns, entry.path))
                 elif entry.name.endswith(_TEMPORARY_SUFFIX) and time.time() - stat.st_mtime > STALE_TEMPORARY_SECONDS:
-                    os.remove(entry.path)
+                    _remove(entry.path)
         kept.sort(reverse=True)
         total = 0
         for _, size, path in kept:
             total += size
             if total > self._limit_bytes:
-                with contextlib.suppress(OSError):
-                    os.remove(path)
+                _remove(path)
         for _, path in sorted(sources, reverse=True)[LIMIT_SOURCES:]:
-            with contextlib.suppress(OSError):
-                os.remove(path)
+            _remove(path)
 
     def _note_source(self) -> None:
         if self._source and not self.has_rows_of_source():
@@ -124,8 +122,7 @@ class ModulationCache:
 
     def _discard(self, file: str, why: str) -> None:
         self._complain(f"Modulation table: {file} is damaged ({why}); it is deleted and made again.")
-        with contextlib.suppress(OSError):
-            os.remove(file)
+        _remove(file)
 
     def _complain(self, message: str) -> None:
         if not self._complained:
@@ -133,13 +130,19 @@ class ModulationCache:
             log.warning(message)
 
 
+def _remove(path: str) -> None:
+    """Delete a file that another process may have deleted, or may hold."""
+    with contextlib.suppress(OSError):
+        os.remove(path)
+
+
 def _source_name(path: str) -> str:
     """A file name for the model file `path` as it is now; "" where there is none."""
     try:
-        stat = os.stat(path)
+        size, changed = file_stamp(path)
     except OSError:
         return ""
-    text = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
+    text = f"{os.path.abspath(path)} {size} {changed}"
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest() + _SOURCE_SUFFIX
 
 

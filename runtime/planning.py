@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..planner.load_plan import LoadPlan
 from ..planner.plan import plan
 from ..planner.request import LoadRequest
+from .file_stamp import file_stamp
 from .measure import measure_hardware
-from .model_files import file_stamp, find_model_files
+from .model_files import find_model_files, full_path
 
 
 def plan_for(request: LoadRequest) -> LoadPlan:
@@ -18,6 +19,6 @@ def plan_fingerprint(load_plan: LoadPlan) -> str:
     """What ComfyUI's cache compares: the chosen files with their stamps, and the settings; never free memory."""
     parts = [load_plan.release, load_plan.recipe, str(load_plan.modulation_table), load_plan.error]
     for file in load_plan.files:
-        stamp = file_stamp(file.folder, file.listed_name) if file.on_disk else "missing"
+        stamp = file_stamp(full_path(file.folder, file.listed_name)) if file.on_disk else "missing"
         parts.append(f"{file.role}={file.folder}/{file.listed_name or file.name}@{stamp}")
     return "|".join(parts)
