@@ -35,7 +35,7 @@ load_pack()
 
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER  # noqa: E402
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
-from qwen_image_loader.runtime.read_ahead import Part, ReadAhead  # noqa: E402
+from qwen_image_loader.runtime.read_ahead import Part, ReadAhead, lead_for  # noqa: E402
 from qwen_image_loader.runtime.read_order import MODULATION, Modulation, parts_of  # noqa: E402
 from sweep.limits import drop_page_cache, why_no_cache_drop  # noqa: E402
 
@@ -51,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--lead-gib", type=float, default=15.0, help="never further ahead than this; default 15")
+    parser.add_argument("--lead-gib", type=float, default=15.0, help="never further ahead; default 15")
     parser.add_argument("--head-start", type=float, default=0.0, help="seconds before the first layer is needed")
     parser.add_argument("--first-run", action="store_true", help="the table has to be made")
     parser.add_argument("--slower", type=float, default=1.0, metavar="X", help="pauses X times as long")
@@ -74,7 +74,7 @@ def main() -> int:
     for _ in range(options.repeat):
         for name, ahead in orders.items():
             with ram_for(options.available_gib):
-                reader = ReadAhead(ahead, lambda: min(int(options.lead_gib * GIB), available_ram() // 2))
+                reader = ReadAhead(ahead, lambda: min(int(options.lead_gib * GIB), lead_for(available_ram())))
                 run = Run(options.slower, Copies() if options.available_gib else None)
                 taken, read = run.read_all(parts, reader, options.head_start)
             seconds[name].append(taken)

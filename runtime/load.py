@@ -36,7 +36,7 @@ from .measured_run import measure_runs
 from .model_files import full_path
 from .own_folder import own_folder
 from .ram import available_ram
-from .read_ahead import Part, ReadAhead
+from .read_ahead import Part, ReadAhead, lead_for
 from .read_order import MODULATION, Modulation, order_of_use
 from .switches import is_on
 from .vram_order import keep_attention_first
@@ -100,18 +100,14 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
 
 
 def _read_ahead(files: Mapping[str, str], modulation_table: bool) -> ReadAhead:
-    """What reads `files`, role -> path, before they are needed; without dynamic VRAM the host loads them whole at once.
-
-    At most half of the RAM that is available at the moment waits for its use: ComfyUI's own copies take up ever more of
-    it, down to 2 GiB, and what was read too early would be pushed out and read again.
-    """
+    """Reads `files`, role -> path, before they are needed; without dynamic VRAM the host loads them whole at once."""
     parts: list[Part] = []
     if getattr(sys.modules.get("comfy.memory_management"), "aimdo_enabled", False) and is_on("read-ahead"):
         try:
             parts = order_of_use(files, order_of_modulation(files.get(ROLE_DIFFUSION_MODEL, ""), modulation_table))
         except (OSError, ValueError) as error:
             log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
-    return ReadAhead(parts, lambda: available_ram() // 2)
+    return ReadAhead(parts, lambda: lead_for(available_ram()))
 
 
 def order_of_modulation(path: str, modulation_table: bool) -> Modulation:

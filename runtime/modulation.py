@@ -45,8 +45,8 @@ def apply_modulation_table(
     """Hide the modulation layers of `model`, just loaded from `source_path`; rows are kept in `cache_dir`.
 
     Changes the inner model, so every clone has it, and returns `model`. `before_reading` is told which block's layers
-    are about to be read from the file. A file that the layers cannot be read from
-    again (not safetensors, or not what the host made of it) leaves the model as it was, with a warning.
+    are about to be read from the file. A file that they cannot be read from again (not safetensors, or not what the
+    host made of it) leaves the model as it was, with a warning.
     Raises ValueError when `find_unsupported` has a reason.
     """
     reason = find_unsupported(model)

@@ -22,9 +22,19 @@ from .log import log
 from .page_cache import forget
 
 CHUNK_BYTES = 8 * 1024**2
+IN_USE_BYTES = 1024**3  # of what counts as available, the libraries' own code cannot be spared
 IDLE_SECONDS = 300.0  # nobody needed the next part for so long: the run went another way
 
 _latest: ReadAhead | None = None
+
+
+def lead_for(available_bytes: int) -> int:
+    """How much may wait for its use with so much RAM available at the moment: half of what can be spared.
+
+    ComfyUI's own copies take up ever more of it, down to 2 GiB (`ensure_pin_budget` in its model_management.py, read in
+    0.33.0), and what was read too early would be pushed out and read again.
+    """
+    return max(0, available_bytes - IN_USE_BYTES) // 2
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from page_cache_share import page_cache_share, why_it_keeps_all
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
 from qwen_image_loader.runtime.modulation_file import is_modulation
-from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead
+from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead, lead_for
 from qwen_image_loader.runtime.read_order import BEFORE_LAYERS, MODULATION, Modulation, order_of_use, parts_of
 
 GOLDEN = Path(__file__).parent / "golden_headers"
@@ -69,6 +69,14 @@ def test_it_waits_for_the_run_when_the_lead_is_used_up(begin: Begin) -> None:
     assert ahead.read_bytes == 2 * SIZE
     ahead.reached("model", 1)
     until(lambda: ahead.read_bytes == 3 * SIZE)
+
+
+def test_with_little_memory_left_a_few_blocks_wait_and_with_none_nothing_does() -> None:
+    gib, block = 1024**3, 227e6  # of the fp8 model, without its modulation layers
+    left_by_comfyui = 2 * gib
+    assert 2 * block < lead_for(left_by_comfyui) < left_by_comfyui / 3
+    assert lead_for(29 * gib) > 10 * gib
+    assert lead_for(0) == 0
 
 
 def test_the_lead_shrinks_with_the_memory_that_is_left(tmp_path: Path) -> None:
