@@ -37,9 +37,9 @@ from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
 from qwen_image_loader.runtime.read_ahead import Part, ReadAhead, lead_for  # noqa: E402
 from qwen_image_loader.runtime.read_order import MODULATION, Modulation, parts_of  # noqa: E402
+from sweep.cells import GIB  # noqa: E402
 from sweep.limits import drop_page_cache, why_no_cache_drop  # noqa: E402
 
-GIB = 1024**3
 PIECE = 2 * 1024**2
 THREADS = 8
 PAUSE_SECONDS_PER_GB = 0.6
@@ -179,11 +179,11 @@ class Run:
         names = [name for name in file.names if is_modulation(name) and f"transformer_blocks.{part.number}." in name]
         for layer in sorted({name.rpartition(".")[0] + "." for name in names}):
             file.fetch(layer)
-            of_layer = [name for name in names if name.startswith(layer)]
-            for name in of_layer:
-                self._pause(TABLE_PAUSE_SECONDS_PER_GB, file.tensor(name).clone().nbytes)
+            for name in names:
+                if name.startswith(layer):
+                    self._pause(TABLE_PAUSE_SECONDS_PER_GB, file.tensor(name).clone().nbytes)
             if self._copies:
-                file.forget(of_layer)
+                file.forget(layer)
 
     def _read(self, part: Part) -> None:
         """As comfy-aimdo reads weights: into a copy, and the page cache is told to forget them, or past it."""

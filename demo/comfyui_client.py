@@ -100,8 +100,7 @@ class ComfyClient:
             channel.close()
 
     def _follow(self, channel: websocket.WebSocket, prompt_id: str, deadline: float) -> RunResult:
-        messages: list[tuple[str, Any]] = []
-        times: list[float] = []
+        arrived: list[tuple[float, tuple[str, Any]]] = []
         while True:
             if time.monotonic() > deadline:
                 raise ServerFailed("the prompt did not end in time")
@@ -112,13 +111,11 @@ class ComfyClient:
             if isinstance(message, bytes):
                 text = _progress_text(message)
                 if text:
-                    messages.append(("progress_text", text))
-                    times.append(time.monotonic())
+                    arrived.append((time.monotonic(), ("progress_text", text)))
                 continue
             event = json.loads(message)
             kind, data = event["type"], event.get("data") or {}
-            messages.append((kind, data))
-            times.append(time.monotonic())
+            arrived.append((time.monotonic(), (kind, data)))
             if kind in ENDINGS and data.get("prompt_id") == prompt_id:
                 break
         error = data.get("exception_message", "") if kind == "execution_error" else ""
@@ -127,8 +124,8 @@ class ComfyClient:
             kind.removeprefix("execution_"),
             error,
             outputs=self._history(prompt_id, deadline).get("outputs", {}),
-            messages=tuple(messages),
-            times=tuple(times),
+            messages=tuple(message for _, message in arrived),
+            times=tuple(moment for moment, _ in arrived),
         )
 
     def _history(self, prompt_id: str, deadline: float) -> dict[str, Any]:

@@ -12,10 +12,11 @@ def measure_hardware() -> Hardware:
     import comfy.model_management as mm
     import comfyui_version
 
+    from .ram import available_ram, total_ram
+
     device = mm.get_torch_device()
-    cpu = torch.device("cpu")
     kind = _device_kind(device)
-    ram_total, ram_free = int(mm.get_total_memory(cpu)), int(mm.get_free_memory(cpu))
+    ram_total, ram_free = total_ram(), available_ram()
     one_memory = kind in (KIND_CPU, KIND_MPS)
     return Hardware(
         kind=kind,

@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -94,11 +93,11 @@ class MappedFile:
         if hasattr(mmap, "MADV_RANDOM"):
             self._map.madvise(mmap.MADV_NORMAL if wanted else mmap.MADV_RANDOM)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Give up what memory holds of these tensors; who looks at them again reads them from the disk."""
+    def forget(self, prefix: str) -> None:
+        """Give up what memory holds of the tensors whose names begin with `prefix`; a later look reads the disk."""
         if sys.platform == "linux":  # elsewhere the advice means something else
             self._map.madvise(mmap.MADV_DONTNEED)
-            forget(self._path, [self.span(name) for name in names])
+            forget(self._path, [self.span(name) for name in self._entries if name.startswith(prefix)])
 
     def fetch(self, prefix: str) -> None:
         """Start reading the tensors whose names begin with `prefix`: they are wanted whole, now."""

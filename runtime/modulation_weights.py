@@ -21,8 +21,6 @@ from .ram import is_roomy
 LINEARS = ("img_mod", "txt_mod")
 SAMPLES_PER_TENSOR = 4
 SAMPLE_BYTES = 4096
-
-
 BeforeReading = Callable[[int], None]  # with a block's number
 
 
@@ -97,8 +95,7 @@ class ModulationWeights:
         and what was read ahead.
         """
         if not is_roomy():
-            prefix = self._file_prefix(index)
-            self._file.forget(name for name in self._file.names if name.startswith(prefix))
+            self._file.forget(self._file_prefix(index))
 
     def _file_prefix(self, index: int) -> str:
         return f"{self._prefix}{self.names[index]}."

@@ -25,9 +25,10 @@ def draw(results: Results, path: Path, recipe: str = LIGHTNING_8) -> None:
     by_size = dict.fromkeys(row.cell for row in sorted(results.rows, key=lambda row: row.limits))
     cells = [cell for cell in by_size if any(m.cell == cell for m in found)]
     figure, (steps, images) = plt.subplots(2, 1, figsize=(max(6.0, 1.5 + 1.1 * len(cells)), 7.5), layout="constrained")
-    _bars(steps, found, cells, NEW_SEED, lambda m: m.seconds_per_step)
+    sides = list(dict.fromkeys(m.side for m in found if m.kind in (NEW_SEED, NEW_PROMPT)))
+    _bars(steps, found, cells, sides, NEW_SEED, lambda m: m.seconds_per_step)
     steps.set_title(f"Qwen-Image, {recipe}: seconds a step")
-    _bars(images, found, cells, NEW_PROMPT, lambda m: m.seconds)
+    _bars(images, found, cells, sides, NEW_PROMPT, lambda m: m.seconds)
     images.set_title("New prompt: seconds from start to image")
     images.set_xlabel("limits: VRAM x RAM in GiB")
     resident = next((m for m in found if (m.cell, m.side, m.kind) == (UNLIMITED.name, STOCK, NEW_SEED)), None)
@@ -41,12 +42,16 @@ def draw(results: Results, path: Path, recipe: str = LIGHTNING_8) -> None:
 
 
 def _bars(
-    axes: object, found: list[Median], cells: list[str], kind: str, value: Callable[[Median], float | None]
+    axes: object,
+    found: list[Median],
+    cells: list[str],
+    sides: list[str],
+    kind: str,
+    value: Callable[[Median], float | None],
 ) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axes, Axes)
-    sides = list(dict.fromkeys(m.side for m in found if m.kind == kind))
     further = iter(FURTHER_COLOURS * 2)
     width = 0.8 / max(1, len(sides))
     for number, side in enumerate(sides):

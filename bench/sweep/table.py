@@ -37,8 +37,9 @@ def run_line(row: Row) -> str:
     facts = [f"{row.cell} {row.recipe}, {row.side}, {row.kind}: {row.status}"]
     if row.status == OK:
         facts.append(f"{_number(row.seconds, 1)} s, {_number(row.seconds_per_step, 3)} s/step")
-        long = [(name, seconds) for name, seconds in row.node_seconds.items() if seconds >= WORTH_NAMING_SECONDS]
-        facts += ["of that " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in long)] if long else []
+        named = [f"{name} {s:.2f}" for name, s in row.node_seconds.items() if s >= WORTH_NAMING_SECONDS]
+        if named:
+            facts.append("of that " + ", ".join(named))
         amounts = map(_gib, (row.peak_vram_bytes, row.peak_rss_bytes, row.disk_bytes))
         facts.append("VRAM {}, RAM {}, disk {} GiB".format(*amounts))
         if row.disk_rest_seconds is not None:
