@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from comfyui_server import ComfyServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page, Response
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Locator, Page, Response, Route
 
 NODE = "QIL_LoadQwenImage"
 PLAN_ROUTE = "**/qwen-image-loader/plan?*"
@@ -110,6 +113,37 @@ class Editor:
         self.wait_for_plans()
         self.wait_for_frames()
         return int(node)
+
+    @contextmanager
+    def plans_answered_by(self, answer: Callable[[Route], None]) -> Iterator[None]:
+        """Each request for a plan goes to `answer` instead of the server; all of them before the block ends."""
+        self.page.route(PLAN_ROUTE, answer)
+        try:
+            yield
+        finally:
+            self.page.unroute_all(behavior="wait")
+
+    @contextmanager
+    def plans_held_back(self, words: str = "") -> Iterator[Callable[[], None]]:
+        """Requests for a plan whose address has these words wait for a call of what is yielded, at the end in vain."""
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            if words in route.request.url:
+                held.append(route)
+            else:
+                route.continue_()
+
+        def let_go() -> None:
+            while held:
+                held.pop(0).continue_()
+
+        with self.plans_answered_by(hold):
+            try:
+                yield let_go
+            finally:
+                while held:
+                    held.pop().abort()
 
     def search(self, words: str, x: float = 700, y: float = 300) -> None:
         """Open the node search by a double click on the empty graph, type, and wait for our node among the results."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from editor import NODE, PLAN_ROUTE, Editor
+from editor import NODE, Editor
 from playwright.sync_api import expect
 
 VALUES = ["Qwen-Image", "distilled", "auto", False, "auto", "auto", "auto", "auto", 0, "auto", "auto"]
@@ -134,8 +134,7 @@ def test_a_removed_node_asks_no_more(editor: Editor) -> None:
     node = editor.add_node()
     asked: list[str] = []
     editor.page.on("request", lambda request: asked.append(request.url) if "/plan?" in request.url else None)
-    editor.page.route(PLAN_ROUTE, lambda route: None)
-    try:
+    with editor.plans_held_back():
         with editor.page.expect_request(lambda request: "/plan?" in request.url):
             editor.set_widget(node, "recipe", "base")
         editor.node(node, "node => node.graph.remove(node)")
@@ -143,8 +142,6 @@ def test_a_removed_node_asks_no_more(editor: Editor) -> None:
         before = len(asked)
         editor.app("app => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
         assert len(asked) == before
-    finally:
-        editor.page.unroute(PLAN_ROUTE)
 
 
 def test_refreshing_the_editor_looks_at_the_files_again(editor: Editor) -> None:

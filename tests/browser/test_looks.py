@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from editor import PLAN_ROUTE, Editor
+from editor import Editor
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 from plan_answers import RUNNING, TEMPLATE, answer
 from playwright.sync_api import Route, expect
@@ -52,9 +52,8 @@ def show_plan(editor: Editor) -> Iterator[ShowPlan]:
         editor.wait_for_frames()
         editor.page.mouse.move(1300, 900)
 
-    editor.page.route(PLAN_ROUTE, reply)
-    yield show
-    editor.page.unroute(PLAN_ROUTE)
+    with editor.plans_answered_by(reply):
+        yield show
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editor import PLAN_ROUTE, Editor
-from playwright.sync_api import Route, expect
+from editor import Editor
+from playwright.sync_api import expect
 
 
 @pytest.mark.parametrize("words", ["qwen", "lightning", "low vram", "8gb"])
@@ -75,21 +75,14 @@ def test_choosing_with_the_mouse_plans_again(editor: Editor) -> None:
 
 def test_a_late_answer_to_an_old_question_is_dropped(editor: Editor) -> None:
     node = editor.add_node()
-    held: list[Route] = []
-    editor.page.route(
-        PLAN_ROUTE, lambda route: held.append(route) if "recipe=base" in route.request.url else route.continue_()
-    )
-    try:
+    with editor.plans_held_back("recipe=base") as let_go:
         with editor.page.expect_request(lambda request: "recipe=base" in request.url):
             editor.set_widget(node, "recipe", "base")
         editor.set_widget(node, "recipe", "distilled")
         expect(editor.panel().locator(".qil-recipe")).to_have_text("distilled")
-        for route in held:
-            route.continue_()
+        let_go()
         editor.wait_for_plans()
         expect(editor.panel().locator(".qil-recipe")).to_have_text("distilled")
-    finally:
-        editor.page.unroute(PLAN_ROUTE)
 
 
 def test_typing_asks_when_it_has_settled(editor: Editor) -> None:
@@ -130,15 +123,11 @@ def test_a_broken_file_is_named_with_the_reason(editor: Editor, models: Path) ->
 
 
 def test_a_server_that_does_not_answer_is_said_and_can_be_asked_again(editor: Editor) -> None:
+    refusal = {"error": {"message": "no room\nat all"}}
     editor.add_node()
-    editor.page.route(
-        PLAN_ROUTE, lambda route: route.fulfill(status=500, json={"error": {"message": "no room\nat all"}})
-    )
-    try:
+    with editor.plans_answered_by(lambda route: route.fulfill(status=500, json=refusal)):
         editor.panel().locator("[data-key=refresh]").click()
         expect(editor.panel().locator(".qil-bad")).to_contain_text("no room")
-    finally:
-        editor.page.unroute(PLAN_ROUTE)
     editor.panel().locator("[data-key=retry]").click()
     expect(editor.panel().locator(".qil-files li").first).to_contain_text("qwen_image")
     editor.problems = [line for line in editor.problems if "500" not in line]
