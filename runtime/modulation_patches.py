@@ -26,6 +26,17 @@ def host_key(weights: ModulationWeights, index: int, parameter: str) -> str:
     return f"diffusion_model.{weights.names[index]}.{parameter}"
 
 
+def host_keys(weights: ModulationWeights) -> list[str]:
+    """The names of all parameters of all layers."""
+    return [host_key(weights, index, name) for index in range(len(weights.names)) for name in PARAMETERS]
+
+
+def lora_dtype(device: torch.device) -> torch.dtype:
+    """The dtype in which the host applies LoRAs without dynamic VRAM; older hosts have one for all."""
+    dtype: torch.dtype = getattr(comfy.model_management, "lora_compute_dtype", lambda _: torch.float32)(device)
+    return dtype
+
+
 def patches_any(weights: ModulationWeights, patcher: Any, layers: range) -> bool:
     """Whether LoRAs or weight wrappers of `patcher` touch one of the layers."""
     touched = patcher.patches.keys() | getattr(patcher, "weight_wrapper_patches", {}).keys()
@@ -35,7 +46,7 @@ def patches_any(weights: ModulationWeights, patcher: Any, layers: range) -> bool
 def hooks_any(weights: ModulationWeights, patcher: Any) -> bool:
     """Whether the hooks that are on at the moment (LoRA scheduling) touch a layer."""
     hooked = _hook_patches(patcher)
-    return any(host_key(weights, i, name) in hooked for i in range(len(weights.names)) for name in PARAMETERS)
+    return any(key in hooked for key in host_keys(weights))
 
 
 def may_hook(weights: ModulationWeights, patcher: Any, index: int) -> bool:
@@ -79,8 +90,7 @@ def load_layer(
         if key in patcher.patches and dynamic:
             _patch_while_casting(layer, name, key, patcher.patches[key], dtype)
         elif key in patcher.patches:
-            compute_dtype = getattr(comfy.model_management, "lora_compute_dtype", lambda _: torch.float32)(device)
-            _patch_in_place(layer, name, key, patcher.patches[key], compute_dtype, None)
+            _patch_in_place(layer, name, key, patcher.patches[key], lora_dtype(device), None)
         if key in hooked:
             original = patcher.get_key_patches(f"diffusion_model.{weights.names[index]}.")
             _patch_in_place(layer, name, key, hooked[key], torch.float32, original)

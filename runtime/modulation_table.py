@@ -21,6 +21,7 @@ from .log import log
 from .modulation_arithmetic import describe_arithmetic
 from .modulation_cache import ModulationCache
 from .modulation_layer import TabledLinear
+from .modulation_patch_content import patch_content
 from .modulation_patches import hooks_any, inference_dtype, load_layer, may_hook, patches_any
 from .modulation_rows import Rows, RowsBuffer, pack_rows
 from .modulation_weights import LINEARS, ModulationWeights
@@ -70,6 +71,7 @@ class ModulationTable:
         self._schedule: set[str] = set()
         self._buffers: OrderedDict[tuple[Any, ...], RowsBuffer] = OrderedDict()
         self._hooked = False
+        self._patch_content: tuple[tuple[Any, torch.device], str | None] | None = None
 
     def attach(self, diffusion_model: Any) -> None:
         """Put the table in the place of the model's modulation layers."""
@@ -134,17 +136,19 @@ class ModulationTable:
         if hooked and not self._hooked:
             log.info("Modulation table: scheduled LoRAs change these layers, so they are run at every step.")
         self._hooked = hooked
-        patched = patcher is not None and patches_any(self.weights, patcher, range(len(self.weights.names)))
         state = describe_arithmetic(self.weights.layer(0), patcher, embedding.device)
-        if patched:
-            state += f" patches {patcher.patches_uuid}"
+        on_disk = True
+        if patcher is not None and patches_any(self.weights, patcher, range(len(self.weights.names))):
+            content = self._content_of_patches(patcher, embedding.device)
+            state += f" patches {content or patcher.patches_uuid}"
+            on_disk = content is not None
         request = self._request(state, embedding)
         if hooked:
             rows = self._build([request], patcher)[0]
         else:
-            rows = self._find(request.name, not patched)
+            rows = self._find(request.name, on_disk)
             if rows is None:
-                rows = self._build_schedule(request, state, patcher, not patched, module, args, kwargs)
+                rows = self._build_schedule(request, state, patcher, on_disk, module, args, kwargs)
         self._show(rows, embedding)
 
     def _patcher(self) -> Any | None:
@@ -154,6 +158,13 @@ class ModulationTable:
             return base and base.current_patcher
         loaded = (p for p in comfy.model_management.loaded_models() if p is not None and p.model is base)
         return next(loaded, None)
+
+    def _content_of_patches(self, patcher: Any, device: torch.device) -> str | None:
+        """As `patch_content`, once for each set of patches and device."""
+        of = patcher.patches_uuid, device
+        if self._patch_content is None or self._patch_content[0] != of:
+            self._patch_content = of, patch_content(self.weights, patcher, device)
+        return self._patch_content[1]
 
     def _request(self, state: str, embedding: torch.Tensor) -> _Request:
         text_rows = len(embedding)

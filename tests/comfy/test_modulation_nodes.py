@@ -9,10 +9,13 @@ TOGETHER = ("patches", "compile", "saving", "nodes")
 PATCHES = (
     "lora elsewhere",
     "lora on modulation",
+    "the same lora added anew",
+    "lora that differs in one number",
     "that and another",
     "scheduled lora",
     "bypass lora",
     "weight wrapper",
+    "patch with a function",
     "compute dtype",
     "another layer in its place",
     "lora on the timestep embedding",
@@ -45,8 +48,13 @@ def test_a_lora_elsewhere_uses_the_same_rows(play):
     assert play("patches")["read for a lora elsewhere"]["read"] == 0
 
 
-def test_rows_of_a_lora_stay_off_the_disk(play):
-    assert play("patches")["files after loras"]["more"] == 0
+def test_the_same_lora_added_anew_uses_the_same_rows(play):
+    assert play("patches")["read for the same lora"]["read"] == 0
+
+
+def test_rows_of_a_lora_are_kept_and_those_of_functions_are_not(play):
+    assert play("patches")["files of a lora"]["more"] == 3
+    assert play("patches")["files of functions"]["more"] == 0
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -20,6 +20,14 @@ def test_the_next_session_works_while_the_weights_are_garbage(sessions):
     assert sessions["modulation weights are not read"] == {"difference": 0, "read": 0, "log": []}
 
 
+def test_the_next_session_knows_the_rows_of_the_same_lora(sessions):
+    assert sessions["first session, with a lora"]["read"] == 2
+    facts = sessions["nor with the same lora"]
+    assert (facts["difference"], facts["read"]) == (0, 0)
+    assert facts["effect"] > 0
+    assert sessions["but for another strength"]["read"] == 2
+
+
 def test_rows_are_keyed_by_content(sessions):
     assert sessions["the garbled file itself"]["difference"] > 0
     assert sessions["other weights under the old name"]["difference"] == 0

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scenes import Facts, free, scene
-from studio import difference, layers_read, load_stock, load_tabled, log, row_files, sample
+from studio import difference, layers_read, load_stock, load_tabled, log, make_lora, row_files, sample, with_lora
 
 RUN = {"cfg": 4.0, "steps": 5}
+LORA = make_lora(1, "img_mod.1", "txt_mod.1")
 
 
 def garble_modulation(path: Path) -> None:
@@ -43,20 +44,33 @@ def first_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, F
     tabled = load_tabled(models["bf16"], str(folder / "rows"))
     sample(tabled, **RUN)
     yield "first session", {"read": layers_read(tabled), "files": len(row_files(folder / "rows"))}
+    tabled = load_tabled(models["bf16"], str(folder / "rows with a lora"))
+    sample(with_lora(tabled, LORA), **RUN)
+    yield "first session, with a lora", {"read": layers_read(tabled)}
 
 
 @scene("next session")
 def next_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
     rows = folder / "rows"
-    expected = sample(load_stock(models["bf16"]), **RUN)
+    stock = load_stock(models["bf16"])
+    expected, expected_with_lora = sample(stock, **RUN), sample(with_lora(stock, LORA), **RUN)
+    del stock
     renamed = folder / "renamed.safetensors"
     shutil.copyfile(models["bf16"], renamed)
     tabled = load_tabled(str(renamed), str(rows))
+    tabled_for_lora = load_tabled(str(renamed), str(folder / "rows with a lora"))
     garble_modulation(renamed)
     log.take()
     facts = {"difference": difference(expected, sample(tabled, **RUN)), "read": layers_read(tabled), "log": log.take()}
     yield "modulation weights are not read", facts
     del tabled
+    tabled = tabled_for_lora
+    facts = {"difference": difference(expected_with_lora, sample(with_lora(tabled, LORA), **RUN))}
+    facts |= {"read": layers_read(tabled), "effect": difference(expected_with_lora, expected)}
+    yield "nor with the same lora", facts
+    sample(with_lora(tabled, LORA, 0.5), **RUN)
+    yield "but for another strength", {"read": layers_read(tabled)}
+    del tabled, tabled_for_lora
     free()
     tabled = load_tabled(str(renamed), str(folder / "other rows"))
     yield "the garbled file itself", {"difference": difference(expected, sample(tabled, **RUN))}

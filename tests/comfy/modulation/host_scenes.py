@@ -49,12 +49,18 @@ def patches(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]
     before = layers_read(tabled)
     yield "lora elsewhere", compare(with_lora(stock, off), with_lora(tabled, off), plain)
     yield "read for a lora elsewhere", {"read": layers_read(tabled) - before}
+    files = len(row_files(folder / "rows"))
     yield "lora on modulation", compare(with_lora(stock, on, 0.7), with_lora(tabled, on, 0.7), plain)
+    before = layers_read(tabled)
+    yield "the same lora added anew", compare(with_lora(stock, on, 0.7), with_lora(tabled, on, 0.7), plain)
+    yield "read for the same lora", {"read": layers_read(tabled) - before}
+    yield "files of a lora", {"more": len(row_files(folder / "rows")) - files}
+    retrained = {name: tensor.clone() for name, tensor in on.items()}
+    retrained["transformer_blocks.0.img_mod.1.lora_up.weight"][0, 0] += 8
+    yield "lora that differs in one number", compare(with_lora(stock, retrained), with_lora(tabled, retrained), plain)
     first, second = with_lora(with_lora(stock, on), off), with_lora(with_lora(tabled, on), off)
     yield "that and another", compare(first, second, plain)
-    files = len(row_files(folder / "rows"))
     yield "removed again", compare(stock, tabled, plain)
-    yield "files after loras", {"more": len(row_files(folder / "rows")) - files}
     hooked = [comfy.hooks.load_hook_lora_for_models(model, None, on, 1.0, 0) for model in (stock, tabled)]
     results = [sample(model, cond={"hooks": hooks}, cfg=4.0) for model, _, hooks in hooked]
     effect = difference(results[0], sample(stock, cfg=4.0))
@@ -66,7 +72,13 @@ def patches(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]
     pair = [stock.clone(), tabled.clone()]
     for model in pair:
         model.add_weight_wrapper(f"{KEY}.weight", lambda weight: weight * 1.25)
+    files = len(row_files(folder / "rows"))
     yield "weight wrapper", compare(*pair, plain)
+    pair = [stock.clone(), tabled.clone()]
+    for model in pair:
+        model.add_patches({(f"{KEY}.weight", None, torch.neg): ("diff", (torch.ones(6 * 3072, 3072) / 500,))})
+    yield "patch with a function", compare(*pair, plain)
+    yield "files of functions", {"more": len(row_files(folder / "rows")) - files}
     pair = [stock.clone(), tabled.clone()]
     for model in pair:
         model.set_model_compute_dtype(torch.bfloat16)
