@@ -36,8 +36,8 @@ from .measured_run import measure_runs
 from .model_files import full_path
 from .own_folder import own_folder
 from .ram import available_ram
-from .read_ahead import Part, ReadAhead, lead_for
-from .read_order import MODULATION, Modulation, order_of_use
+from .read_ahead import Part, ReadAhead, lead_for, may_stay
+from .read_order import MODULATION, Modulation, copied_bytes, order_of_use
 from .switches import is_on
 from .vram_order import keep_attention_first
 
@@ -107,7 +107,8 @@ def _read_ahead(files: Mapping[str, str], modulation_table: bool) -> ReadAhead:
             parts = order_of_use(files, order_of_modulation(files.get(ROLE_DIFFUSION_MODEL, ""), modulation_table))
         except (OSError, ValueError) as error:
             log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
-    return ReadAhead(parts, lambda: lead_for(available_ram()))
+    forgets = not may_stay(sum(part.nbytes for part in parts), copied_bytes(parts), available_ram())
+    return ReadAhead(parts, lambda: lead_for(available_ram()), forgets=forgets)
 
 
 def order_of_modulation(path: str, modulation_table: bool) -> Modulation:

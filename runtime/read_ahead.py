@@ -2,9 +2,10 @@
 
 ComfyUI with dynamic VRAM reads a layer when it is about to run, so the disk rests while memory is pinned, weights are
 patched and the card computes. One thread here keeps it busy meanwhile. What it reads, ComfyUI then finds in memory;
-what ComfyUI has come to already is left out, so no byte is read twice. What the run has left behind is given up, for
-ComfyUI has copies of its own; what it tells the system to give up mostly stays where that keeps files in large pieces
-(Linux 6.18, ext4: 95 % of what is read 2 MiB by 2 MiB), and where RAM is scarce it pushes out what was read ahead.
+what ComfyUI has come to already is left out, so no byte is read twice. Where RAM is scarce, what the run has left
+behind is given up, for ComfyUI has copies of its own; what ComfyUI tells the system to give up mostly stays where that
+keeps files in large pieces (Linux 6.18, ext4: 95 % of what is read 2 MiB by 2 MiB), and would push out what was read
+ahead.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .page_cache import forget
 
 CHUNK_BYTES = 8 * 1024**2
 IN_USE_BYTES = 1024**3  # of what counts as available, the libraries' own code cannot be spared
+LEFT_BY_COMFYUI_BYTES = 2 * 1024**3  # its copies grow until so much is left: `ensure_pin_budget`, read in 0.33.0
 IDLE_SECONDS = 300.0  # nobody needed the next part for so long: the run went another way
 
 _latest: ReadAhead | None = None
@@ -31,10 +33,17 @@ _latest: ReadAhead | None = None
 def lead_for(available_bytes: int) -> int:
     """How much may wait for its use with so much RAM available at the moment: half of what can be spared.
 
-    ComfyUI's own copies take up ever more of it, down to 2 GiB (`ensure_pin_budget` in its model_management.py, read in
-    0.33.0), and what was read too early would be pushed out and read again.
+    ComfyUI's own copies take up ever more of it, and what was read too early would be pushed out and read again.
     """
     return max(0, available_bytes - IN_USE_BYTES) // 2
+
+
+def may_stay(read_bytes: int, copied_bytes: int, available_bytes: int) -> bool:
+    """Whether what is read can stay in memory beside ComfyUI's copies: the next start of ComfyUI then finds it there.
+
+    Nothing is pushed out only while there is room for all of it and for what ComfyUI and the libraries leave free.
+    """
+    return read_bytes + copied_bytes + LEFT_BY_COMFYUI_BYTES + IN_USE_BYTES <= available_bytes
 
 
 @dataclass(frozen=True)
@@ -55,15 +64,16 @@ class ReadAhead:
     """One pass over `parts`, at most `lead_bytes()` ahead of what the run has left behind, asked before each part.
 
     A context for the time in which the files are loaded: it begins to read, which ends what an earlier one still read,
-    and stops when loading fails. The page cache is told to give up what the run has left behind.
+    and stops when loading fails. With `forgets`, the page cache is told to give up what the run has left behind.
     """
 
-    def __init__(self, parts: Sequence[Part], lead_bytes: Callable[[], int]) -> None:
+    def __init__(self, parts: Sequence[Part], lead_bytes: Callable[[], int], *, forgets: bool = True) -> None:
         self.read_bytes = 0
         self._parts = parts
         self._index = {(part.role, part.number): index for index, part in enumerate(parts)}
         self._begins = list(accumulate((part.nbytes for part in parts), initial=0))
         self._lead_bytes = lead_bytes
+        self._forgets = forgets
         self._needed = -1  # the last part that the run has come to
         self._done = 0  # so many parts are left behind
         self._stopped = False
@@ -147,7 +157,7 @@ class ReadAhead:
                         return
                     done, index = self._done, max(index, self._needed + 1)
                     may_read = self._may_read(index)
-                for part in self._parts[forgotten:done]:
+                for part in self._parts[forgotten:done] if self._forgets else ():
                     forget(part.path, part.spans)
                 forgotten = done
                 if may_read:

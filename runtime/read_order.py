@@ -6,7 +6,7 @@ A modulation table that has to be made first reads all modulation layers before 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from ..planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
@@ -35,6 +35,11 @@ class Modulation(Enum):
 def order_of_use(files: Mapping[str, str], modulation: Modulation) -> list[Part]:
     """The parts of all files, role -> path. Raises OSError and ValueError as MappedFile does."""
     return [part for role in ORDER if role in files for part in parts_of(role, files[role], modulation)]
+
+
+def copied_bytes(parts: Iterable[Part]) -> int:
+    """How much of the parts ComfyUI keeps copies of: all but what a table is made of."""
+    return sum(part.nbytes for part in parts if part.role != MODULATION)
 
 
 def parts_of(role: str, path: str, modulation: Modulation) -> list[Part]:
