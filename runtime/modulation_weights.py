@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import comfy.model_management
 import comfy.utils
@@ -49,8 +49,8 @@ class ModulationWeights:
         ]
         self._loaded_dtypes = [{n: p.dtype for n, p in layer.named_parameters(recurse=False)} for layer in loaded]
         self.loaded_bytes = sum(comfy.model_management.module_size(layer) for layer in loaded)
-        self._shells = [_shell(layer) for layer in loaded]
         self._tensors = self._map_tensors()
+        self._shells = [_shell(layer, name, self._tensors) for name, layer in zip(self.names, loaded, strict=True)]
         self._layers: list[torch.nn.Module | None] = [None] * len(self.names)
         self._file.read_ahead(False)
         for index, layer in enumerate(loaded):
@@ -65,8 +65,7 @@ class ModulationWeights:
         """The layer with the file's own tensors, mapped. Shared: neither to be moved nor written to."""
         layer = self._layers[index]
         if layer is None:
-            with torch.inference_mode(False):
-                layer = _fill(self._shells[index], self.names[index], self._tensors)
+            layer = _fill(self._shells[index], self.names[index], self._tensors)
             mapped = {tensor.data_ptr() for tensor in self._tensors.values()}
             if all(value.data_ptr() in mapped for value in layer.state_dict().values() if value.ndim > 1):
                 self._layers[index] = layer  # the class did not convert (that is, copy) its weight: keep it mapped
@@ -167,16 +166,21 @@ def _raw(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().cpu().contiguous().view(torch.uint8)
 
 
-def _shell(layer: torch.nn.Module) -> torch.nn.Module:
-    """A copy of the layer without its weights: parameters on the meta device, quantized ones absent."""
+def _shell(layer: torch.nn.Module, layer_name: str, in_file: Container[str]) -> torch.nn.Module:
+    """A copy of the layer without its weights: parameters on the meta device, quantized ones absent.
+
+    What the file does not hold stays as the host made it (hosts before 0.3.77 make a scale of their own for fp8).
+    """
     shell = copy.copy(layer)
     shell._parameters = {}
     for name, param in layer.named_parameters(recurse=False):
-        if is_plain(param):
+        if not is_plain(param):
+            shell.register_parameter(name, None)
+        elif f"{layer_name}.{name}" in in_file:
             empty = torch.empty(param.shape, dtype=param.dtype, device="meta")
             shell.register_parameter(name, torch.nn.Parameter(empty, requires_grad=False))
         else:
-            shell.register_parameter(name, None)
+            shell.register_parameter(name, param)
     return shell
 
 
