@@ -1,13 +1,23 @@
-"""Rewrites a tiny bf16 Qwen-Image file in another weight format or spelling that ComfyUI loads."""
+"""Rewrites a tiny bf16 Qwen-Image file in another weight format or spelling that ComfyUI loads.
+
+The formats that are simple to say are written out here; the others are made by ComfyUI's own `QuantizedTensor`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+
+try:
+    from comfy.quant_ops import QUANT_ALGOS, QuantizedTensor
+except ImportError:  # hosts before 0.3.68
+    QUANT_ALGOS = {}
 
 Tensors = dict[str, torch.Tensor]
 FP8 = torch.float8_e4m3fn
@@ -71,15 +81,42 @@ def quantized_but_modulation(tensors: Tensors) -> Tensors:
 
 def _marks(name: str, scale: torch.Tensor, weight_format: str) -> Tensors:
     layer = name.removesuffix("weight")
-    mark = json.dumps({"format": weight_format}).encode()
-    return {f"{layer}weight_scale": scale, f"{layer}comfy_quant": torch.tensor(list(mark), dtype=torch.uint8)}
+    return {f"{layer}weight_scale": scale, f"{layer}comfy_quant": _mark(format=weight_format)}
 
 
+def _mark(**said: Any) -> torch.Tensor:
+    return torch.tensor(list(json.dumps(said).encode()), dtype=torch.uint8)
+
+
+def _by_the_host(weight_format: str, mark: dict[str, Any], how: dict[str, Any], tensors: Tensors) -> Tensors:
+    """Quantized by `QuantizedTensor.from_float` with the arguments `how`; `mark` is said beside the format."""
+    layout = QUANT_ALGOS[weight_format]["comfy_tensor_layout"]
+    out: Tensors = {}
+    for name, tensor in tensors.items():
+        if _is_weight(name, tensor):
+            made = QuantizedTensor.from_float(tensor, layout, **how)
+            out.update({part: value.contiguous() for part, value in made.state_dict(name).items()})
+            out[name.removesuffix("weight") + "comfy_quant"] = _mark(format=weight_format, **mark)
+        else:
+            out[name] = tensor
+    return out
+
+
+CONVROT = {"convrot": True, "convrot_groupsize": 256}
+# Name -> ComfyUI's name of the format, what the mark says beside it, how it is made.
+BY_THE_HOST: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "nvfp4": ("nvfp4", {}, {"scale": "recalculate"}),
+    "int8_convrot": ("int8_tensorwise", CONVROT, {"per_channel": True, "convrot": True, "is_weight": True}),
+    "mxfp8": ("mxfp8", {}, {}),
+    "convrot_w4a4": ("convrot_w4a4", {}, {}),
+    "asym_w4a8_int8": ("asym_w4a8_int8", {}, {}),
+}
 FORMATS: dict[str, Callable[[Tensors], Tensors]] = {
     "scaled_fp8": scaled_fp8,
     "checkpoint_fp8": checkpoint_fp8,
     "comfy_quant_int8": comfy_quant_int8,
     "quantized_but_modulation": quantized_but_modulation,
+    **{name: partial(_by_the_host, *known) for name, known in BY_THE_HOST.items() if known[0] in QUANT_ALGOS},
 }
 
 
