@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from comfyui_fixtures import StartServer
 from comfyui_server import ComfyServer
+from model_formats import comfy_quant_fp8
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from stock_graphs import RECIPES, stock_template, with_loader
-from workflow_graphs import Graph
+from tiny_models import TEMPLATE_SET
+from workflow_graphs import Graph, inputs_of, one_step
 
 RecordFact = Callable[[str], None]
+OTHER_PARTS = [file for file in TEMPLATE_SET if not file.startswith("diffusion_models/")]
 
 
 def picture(server: ComfyServer, graph: Graph) -> np.ndarray[Any, Any]:
@@ -37,15 +43,34 @@ def test_each_set_up_of_the_template_gives_its_own_image(stock_pictures: dict[st
     assert (base != lightning).any()
 
 
+@pytest.mark.parametrize("modulation", ["auto", "on"])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_image_is_that_of_the_template(
     comfy_server: ComfyServer,
     object_info: dict[str, Any],
     stock_pictures: dict[str, np.ndarray[Any, Any]],
     recipe: str,
+    modulation: str,
     record_fact: RecordFact,
 ) -> None:
-    actual = picture(comfy_server, with_loader(stock_template(object_info, recipe), recipe=recipe))
-    difference = int(np.abs(actual - stock_pictures[recipe]).max())
-    record_fact(f"{recipe}: max difference to the stock template's image: {difference}")
+    graph = with_loader(stock_template(object_info, recipe), recipe=recipe, modulation=modulation)
+    difference = int(np.abs(picture(comfy_server, graph) - stock_pictures[recipe]).max())
+    record_fact(f"{recipe}, modulation {modulation}: max difference to the stock template's image: {difference}")
     assert difference == 0
+
+
+def test_the_image_of_a_scaled_model_with_the_modulation_table(start_server: StartServer) -> None:
+    name, source = "qwen_image_fp8mixed.safetensors", "diffusion_models/qwen_image_bf16.safetensors"
+
+    def scale(base: Path) -> None:
+        models = base / "models"
+        save_file(comfy_quant_fp8(load_file(models / source)), models / "diffusion_models" / name)
+
+    server = start_server(models=[source, *OTHER_PARTS], prepare=scale)
+    stock = one_step(stock_template(server.object_info(), "base", side=64))
+    inputs_of(stock, "UNETLoader")["unet_name"] = name
+    expected = picture(server, stock)
+    assert expected.std() > 1
+    actual = picture(server, one_step(with_loader(stock, recipe="base", diffusion_model_file=name, modulation="on")))
+    assert "Modulation table: reading" in server.log_text()
+    assert (actual == expected).all()

@@ -87,7 +87,7 @@ def formats(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]
         facts: Facts = {"difference": difference(plain, sample(tabled, steps=2))}
         facts["bytes missing from the host's count"] = stock.model_size() - hidden - tabled.model_size()
         facts["bytes loaded beyond the count"] = tabled.loaded_size() - tabled.model_size()
-        if name in ("fp8", "bf16", "comfy_quant_int8", "nvfp4"):
+        if name in ("fp8", "bf16", "comfy_quant_int8"):
             patched = sample(with_lora(stock, lora), steps=2)
             facts["lora difference"] = difference(patched, sample(with_lora(tabled, lora), steps=2))
             facts["lora effect"] = difference(patched, plain)

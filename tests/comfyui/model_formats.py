@@ -107,9 +107,6 @@ CONVROT = {"convrot": True, "convrot_groupsize": 256}
 BY_THE_HOST: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "nvfp4": ("nvfp4", {}, {"scale": "recalculate"}),
     "int8_convrot": ("int8_tensorwise", CONVROT, {"per_channel": True, "convrot": True, "is_weight": True}),
-    "mxfp8": ("mxfp8", {}, {}),
-    "convrot_w4a4": ("convrot_w4a4", {}, {}),
-    "asym_w4a8_int8": ("asym_w4a8_int8", {}, {}),
 }
 FORMATS: dict[str, Callable[[Tensors], Tensors]] = {
     "scaled_fp8": scaled_fp8,
