@@ -35,7 +35,13 @@ load_pack()
 
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER  # noqa: E402
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
-from qwen_image_loader.runtime.read_ahead import Part, ReadAhead, lead_for, may_stay  # noqa: E402
+from qwen_image_loader.runtime.read_ahead import (  # noqa: E402
+    LEFT_BY_COMFYUI_BYTES,
+    Part,
+    ReadAhead,
+    lead_for,
+    may_stay,
+)
 from qwen_image_loader.runtime.read_order import MODULATION, Modulation, copied_bytes, parts_of  # noqa: E402
 from sweep.cells import GIB  # noqa: E402
 from sweep.limits import drop_page_cache, why_no_cache_drop  # noqa: E402
@@ -44,7 +50,6 @@ PIECE = 2 * 1024**2
 THREADS = 8
 PAUSE_SECONDS_PER_GB = 0.6
 TABLE_PAUSE_SECONDS_PER_GB = 0.4  # from mapped memory to the card; an estimate
-LEFT_BY_THE_HOST = 2 * GIB  # source: ensure_pin_budget in ComfyUI's model_management.py
 
 
 def main() -> int:
@@ -139,7 +144,7 @@ class Copies:
 
     def keep(self, part: Part) -> bool:
         """Whether there is a copy of this part now."""
-        short = LEFT_BY_THE_HOST + part.nbytes - available_ram()
+        short = LEFT_BY_COMFYUI_BYTES + part.nbytes - available_ram()
         for held in [held for held in reversed(self._held) if held[0] != part.role]:
             if short <= 0:
                 break

@@ -13,7 +13,7 @@ import comfy.weight_adapter
 import torch
 
 from .modulation_patches import host_keys, lora_dtype
-from .modulation_weights import ModulationWeights, is_plain
+from .modulation_weights import ModulationWeights, is_plain, raw_bytes
 
 _NUMBERS_AND_WORDS = (type(None), bool, int, float, str)
 
@@ -48,7 +48,7 @@ def _add(digest: Any, value: Any) -> None:
             _add(digest, part)
     elif isinstance(value, torch.Tensor) and is_plain(value):
         digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(raw_bytes(value).numpy())
     elif type(value) in comfy.weight_adapter.adapters:
         digest.update(type(value).__qualname__.encode())
         _add(digest, value.weights)

@@ -24,7 +24,7 @@ from .modulation_layer import TabledLinear
 from .modulation_patch_content import patch_content
 from .modulation_patches import hooks_any, inference_dtype, load_layer, may_hook, patches_any
 from .modulation_rows import Rows, RowsBuffer, pack_rows
-from .modulation_weights import LINEARS, ModulationWeights
+from .modulation_weights import LINEARS, ModulationWeights, raw_bytes
 
 MEMORY_LIMIT_BYTES = 256 * 1024**2
 BUFFERS = 4
@@ -172,7 +172,7 @@ class ModulationTable:
             text_rows = self._call.batch  # Edit-2511: the second half is for the reference images alone
         digest = hashlib.blake2b(f"{self.weights.fingerprint} {state} {text_rows}".encode(), digest_size=16)
         digest.update(f"{embedding.dtype} {tuple(embedding.shape)}".encode())
-        digest.update(embedding.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(raw_bytes(embedding).numpy())
         return _Request(digest.hexdigest(), embedding.detach(), text_rows)
 
     def _find(self, name: str, on_disk: bool) -> Rows | None:

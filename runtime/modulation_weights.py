@@ -138,7 +138,7 @@ class ModulationWeights:
         if same and index in (0, len(self.names) - 1):
             for name, value in expected.items():
                 head = found[name].reshape(-1)[:64].to(device=value.device).to(value.dtype)
-                same = same and torch.equal(_raw(value.reshape(-1)[:64]), _raw(head))
+                same = same and torch.equal(raw_bytes(value.reshape(-1)[:64]), raw_bytes(head))
         if not same:
             raise ModulationSourceError(f"{self.path} does not hold the loaded weights of {self.names[index]}")
 
@@ -148,7 +148,7 @@ class ModulationWeights:
         digest.update(self._file.header)
         digest.update(str(self._file.size).encode())
         for name in sorted(self._tensors):
-            data = _raw(self._tensors[name].reshape(-1))
+            data = raw_bytes(self._tensors[name])
             last = max(0, data.numel() - SAMPLE_BYTES)
             for sample in range(SAMPLES_PER_TENSOR):
                 start = last * sample // (SAMPLES_PER_TENSOR - 1)
@@ -161,9 +161,9 @@ def is_plain(param: torch.Tensor) -> bool:
     return type(param.detach()) is torch.Tensor
 
 
-def _raw(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor's bytes, for comparison and hashing."""
-    return tensor.detach().cpu().contiguous().view(torch.uint8)
+def raw_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's bytes in one row on the CPU, for comparison and hashing."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
 def _shell(layer: torch.nn.Module, layer_name: str, in_file: Container[str]) -> torch.nn.Module:

@@ -23,7 +23,9 @@ MODELS = {
     "edit_2511": "diffusion_models/qwen_image_edit_2511_bf16.safetensors",
     "layered": "diffusion_models/qwen_image_layered_bf16.safetensors",
 }
-Play = Callable[[str], dict[str, dict[str, Any]]]
+Facts = dict[str, Any]
+Play = Callable[[str], dict[str, Facts]]
+FactsOf = Callable[[str, str], Facts]
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +57,16 @@ def play(
 
         yield result
         pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def facts_of(play: Play) -> FactsOf:
+    """facts_of(scene, name) -> the facts of one comparison; skips the test where this ComfyUI has no such thing."""
+
+    def find(scene: str, name: str) -> Facts:
+        facts = play(scene)
+        if name not in facts:
+            pytest.skip(f"this ComfyUI has no {name}")
+        return facts[name]
+
+    return find

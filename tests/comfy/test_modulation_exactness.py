@@ -33,13 +33,6 @@ FORMATS = (
 )
 
 
-def facts_of(play, weight_format):
-    facts = play("formats")
-    if weight_format not in facts:
-        pytest.skip(f"this ComfyUI does not know {weight_format}")
-    return facts[weight_format]
-
-
 @pytest.mark.parametrize("run", RUNS)
 def test_latents_equal_stock(play, run):
     assert play("samplers")[run]["difference"] == 0
@@ -73,19 +66,19 @@ def test_releases_with_other_timestep_embeddings(play, release):
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)
-def test_every_weight_format(play, weight_format):
-    assert facts_of(play, weight_format)["difference"] == 0
+def test_every_weight_format(facts_of, weight_format):
+    assert facts_of("formats", weight_format)["difference"] == 0
 
 
 @pytest.mark.parametrize("weight_format", ["fp8", "bf16", "comfy_quant_int8"])
-def test_a_lora_on_modulation_in_a_weight_format(play, weight_format):
-    facts = facts_of(play, weight_format)
+def test_a_lora_on_modulation_in_a_weight_format(facts_of, weight_format):
+    facts = facts_of("formats", weight_format)
     assert facts["lora difference"] == 0
     assert facts["lora effect"] > 0
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)
-def test_the_host_counts_the_model_without_its_modulation_layers(play, weight_format):
-    facts = facts_of(play, weight_format)
+def test_the_host_counts_the_model_without_its_modulation_layers(facts_of, weight_format):
+    facts = facts_of("formats", weight_format)
     assert facts["bytes missing from the host's count"] == 0
     assert facts["bytes loaded beyond the count"] == 0

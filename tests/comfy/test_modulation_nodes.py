@@ -23,16 +23,9 @@ PATCHES = (
 NODES = ("block patch that swaps the embedding", "wrapper that changes the timestep", "reference image")
 
 
-def facts_of(play, scene, name):
-    facts = play(scene)
-    if name not in facts:
-        pytest.skip(f"this ComfyUI has no {name}")
-    return facts[name]
-
-
 @pytest.mark.parametrize("patch", PATCHES)
-def test_patched_latents_equal_stock(play, patch):
-    facts = facts_of(play, "patches", patch)
+def test_patched_latents_equal_stock(facts_of, patch):
+    facts = facts_of("patches", patch)
     assert facts["difference"] == 0
     assert facts["effect"] > 0
 
@@ -95,12 +88,12 @@ def test_sampling_after_saving(play):
 
 
 @pytest.mark.parametrize("what", ["a block", "the model"])
-def test_compiled_latents_equal_stock(play, what):
-    facts = facts_of(play, "compile", what)
+def test_compiled_latents_equal_stock(facts_of, what):
+    facts = facts_of("compile", what)
     assert facts["difference, tabled"] == facts["difference, stock"] == 0
     assert facts["compilations, tabled"] <= facts["compilations, stock"]
 
 
-def test_a_compiled_block_has_no_graph_break_of_its_own(play):
-    facts = facts_of(play, "compile", "a block")
+def test_a_compiled_block_has_no_graph_break_of_its_own(facts_of):
+    facts = facts_of("compile", "a block")
     assert facts["breaks, tabled"] == facts["breaks, stock"]

@@ -28,30 +28,32 @@ def _is_weight(name: str, tensor: torch.Tensor) -> bool:
     return tensor.ndim == 2 and ("_mod.1" in name or ".attn." in name)
 
 
+def _with_weights(tensors: Tensors, quantize: Callable[[str, torch.Tensor], Tensors]) -> Tensors:
+    """Each weight replaced by what `quantize(name, weight)` makes of it."""
+    out: Tensors = {}
+    for name, tensor in tensors.items():
+        out.update(quantize(name, tensor) if _is_weight(name, tensor) else {name: tensor})
+    return out
+
+
 def scaled_fp8(tensors: Tensors) -> Tensors:
     """The older spelling: `scale_weight` beside each weight and one `scaled_fp8` mark."""
-    out: Tensors = {"scaled_fp8": torch.zeros(0, dtype=FP8)}
-    for name, tensor in tensors.items():
-        if _is_weight(name, tensor):
-            scale = tensor.float().abs().max() / 448
-            out[name] = (tensor.float() / scale).to(FP8)
-            out[name.removesuffix("weight") + "scale_weight"] = scale
-        else:
-            out[name] = tensor
-    return out
+
+    def quantize(name: str, weight: torch.Tensor) -> Tensors:
+        scale = weight.float().abs().max() / 448
+        return {name: (weight.float() / scale).to(FP8), name.removesuffix("weight") + "scale_weight": scale}
+
+    return {"scaled_fp8": torch.zeros(0, dtype=FP8)} | _with_weights(tensors, quantize)
 
 
 def comfy_quant_fp8(tensors: Tensors) -> Tensors:
     """ComfyUI's present spelling: `weight_scale` and a `comfy_quant` mark beside each weight."""
-    out: Tensors = {}
-    for name, tensor in tensors.items():
-        if _is_weight(name, tensor):
-            scale = tensor.float().abs().max() / 448
-            out[name] = (tensor.float() / scale).to(FP8)
-            out.update(_marks(name, scale, "float8_e4m3fn"))
-        else:
-            out[name] = tensor
-    return out
+
+    def quantize(name: str, weight: torch.Tensor) -> Tensors:
+        scale = weight.float().abs().max() / 448
+        return {name: (weight.float() / scale).to(FP8)} | _marks(name, scale, "float8_e4m3fn")
+
+    return _with_weights(tensors, quantize)
 
 
 def checkpoint_fp8(tensors: Tensors) -> Tensors:
@@ -61,15 +63,12 @@ def checkpoint_fp8(tensors: Tensors) -> Tensors:
 
 def comfy_quant_int8(tensors: Tensors) -> Tensors:
     """8-bit integers with one scale a tensor."""
-    out: Tensors = {}
-    for name, tensor in tensors.items():
-        if _is_weight(name, tensor):
-            scale = tensor.float().abs().max() / 127
-            out[name] = (tensor.float() / scale).round().to(torch.int8)
-            out.update(_marks(name, scale, "int8_tensorwise"))
-        else:
-            out[name] = tensor
-    return out
+
+    def quantize(name: str, weight: torch.Tensor) -> Tensors:
+        scale = weight.float().abs().max() / 127
+        return {name: (weight.float() / scale).round().to(torch.int8)} | _marks(name, scale, "int8_tensorwise")
+
+    return _with_weights(tensors, quantize)
 
 
 def quantized_but_modulation(tensors: Tensors) -> Tensors:
@@ -91,15 +90,13 @@ def _mark(**said: Any) -> torch.Tensor:
 def _by_the_host(weight_format: str, mark: dict[str, Any], how: dict[str, Any], tensors: Tensors) -> Tensors:
     """Quantized by `QuantizedTensor.from_float` with the arguments `how`; `mark` is said beside the format."""
     layout = QUANT_ALGOS[weight_format]["comfy_tensor_layout"]
-    out: Tensors = {}
-    for name, tensor in tensors.items():
-        if _is_weight(name, tensor):
-            made = QuantizedTensor.from_float(tensor, layout, **how)
-            out.update({part: value.contiguous() for part, value in made.state_dict(name).items()})
-            out[name.removesuffix("weight") + "comfy_quant"] = _mark(format=weight_format, **mark)
-        else:
-            out[name] = tensor
-    return out
+
+    def quantize(name: str, weight: torch.Tensor) -> Tensors:
+        made = QuantizedTensor.from_float(weight, layout, **how)
+        parts = {part: value.contiguous() for part, value in made.state_dict(name).items()}
+        return parts | {name.removesuffix("weight") + "comfy_quant": _mark(format=weight_format, **mark)}
+
+    return _with_weights(tensors, quantize)
 
 
 CONVROT = {"convrot": True, "convrot_groupsize": 256}

@@ -64,13 +64,12 @@ def next_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Fa
     facts = {"difference": difference(expected, sample(tabled, **RUN)), "read": layers_read(tabled), "log": log.take()}
     yield "modulation weights are not read", facts
     del tabled
-    tabled = tabled_for_lora
-    facts = {"difference": difference(expected_with_lora, sample(with_lora(tabled, LORA), **RUN))}
-    facts |= {"read": layers_read(tabled), "effect": difference(expected_with_lora, expected)}
+    facts = {"difference": difference(expected_with_lora, sample(with_lora(tabled_for_lora, LORA), **RUN))}
+    facts |= {"read": layers_read(tabled_for_lora), "effect": difference(expected_with_lora, expected)}
     yield "nor with the same lora", facts
-    sample(with_lora(tabled, LORA, 0.5), **RUN)
-    yield "but for another strength", {"read": layers_read(tabled)}
-    del tabled, tabled_for_lora
+    sample(with_lora(tabled_for_lora, LORA, 0.5), **RUN)
+    yield "but for another strength", {"read": layers_read(tabled_for_lora)}
+    del tabled_for_lora
     free()
     tabled = load_tabled(str(renamed), str(folder / "other rows"))
     yield "the garbled file itself", {"difference": difference(expected, sample(tabled, **RUN))}
