@@ -34,7 +34,8 @@ from comfy.ldm.qwen_image.model import QwenImageTransformer2DModel  # noqa: E402
 
 FP8, BF16, F32 = torch.float8_e4m3fn, torch.bfloat16, torch.float32
 DTYPE = {"fp8_e4m3fn": FP8, "fp8_scaled": FP8, "bf16": BF16, "fp32": F32}
-SAFETENSORS_NAME = {FP8: "F8_E4M3", BF16: "BF16", F32: "F32"}
+SAFETENSORS_NAME = {FP8: "F8_E4M3", BF16: "BF16", F32: "F32", torch.uint8: "U8"}
+QUANT_MARK = json.dumps({"format": "float8_e4m3fn"}).encode()  # beside each weight of an fp8mixed file
 OPS: Any = comfy.ops.disable_weight_init
 LORA_RANK = 64
 POOL_LENGTH = 4_194_301  # a prime: no row of a weight repeats another
@@ -46,7 +47,8 @@ Tensor = tuple[str, tuple[int, ...], torch.dtype, float, float]
 
 
 def diffusion(row: dict[str, Any]) -> Iterator[Tensor]:
-    dtype = DTYPE[row["weight_format"]]
+    scaled = row["weight_format"] == "fp8_scaled"
+    dtype = BF16 if scaled else DTYPE[row["weight_format"]]
     layered = "time_text_embed.addition_t_embedding.weight" in row["marks"]
     model = QwenImageTransformer2DModel(
         num_layers=row.get("blocks", 1),
@@ -60,6 +62,10 @@ def diffusion(row: dict[str, Any]) -> Iterator[Tensor]:
     for key, value in model.state_dict().items():
         if value.ndim == 1 and key.endswith("weight"):
             yield key, tuple(value.shape), dtype, 0.0, 1.0
+        elif scaled and value.ndim == 2 and key.startswith("transformer_blocks."):
+            yield key, tuple(value.shape), FP8, 1.0, 0.0
+            yield key + "_scale", (), F32, 0.0, 0.5 / value.shape[-1] ** 0.5
+            yield key.removesuffix("weight") + "comfy_quant", (len(QUANT_MARK),), torch.uint8, 0.0, 0.0
         else:
             yield key, tuple(value.shape), dtype, 0.01 if value.ndim == 1 else 0.5 / value.shape[-1] ** 0.5, 0.0
     if "__index_timestep_zero__" in row["marks"]:
@@ -134,6 +140,9 @@ def write(path: Path, tensors: list[Tensor], seed: int) -> None:
         file.write(struct.pack("<Q", len(text)) + text)
         for key, shape, dtype, deviation, mean in tensors:
             count = torch.Size(shape).numel()
+            if dtype is torch.uint8:
+                file.write(QUANT_MARK)
+                continue
             if deviation == 0.0:
                 file.write(as_bytes(torch.full((count,), mean), dtype))
                 continue

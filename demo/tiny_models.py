@@ -51,6 +51,7 @@ ALL_TINY_MODELS = (
     _diffusion("qwen_image_fp8_e4m3fn.safetensors", "fp8_e4m3fn", 1),
     _diffusion("qwen_image_distill_full_fp8_e4m3fn.safetensors", "fp8_e4m3fn", 2),
     _diffusion("qwen_image_bf16.safetensors", "bf16", 1),
+    _diffusion("qwen_image_fp8mixed.safetensors", "fp8_scaled", 1),
     _diffusion("qwen_image_distill_full_bf16.safetensors", "bf16", 2),
     _diffusion("qwen_image_2512_fp8_e4m3fn.safetensors", "fp8_e4m3fn", 3),
     _diffusion("qwen_image_2512_bf16.safetensors", "bf16", 3),

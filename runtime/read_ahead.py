@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from .log import log
-from .page_cache import forget
+from .page_cache import fetch_end, forget
 
 CHUNK_BYTES = 8 * 1024**2
 IN_USE_BYTES = 1024**3  # of what counts as available, the libraries' own code cannot be spared
@@ -174,6 +174,7 @@ class ReadAhead:
         part = self._parts[index]
         with open(part.path, "rb", buffering=0) as file:
             for first, last in part.spans:
+                fetch_end(file.fileno(), first, last)
                 file.seek(first)
                 while first < last:
                     if self._stopped or self._needed >= index:

@@ -15,6 +15,7 @@ import torch
 from page_cache_share import page_cache_share, why_it_keeps_all
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
 from qwen_image_loader.runtime.modulation_file import is_modulation
+from qwen_image_loader.runtime.page_cache import forget
 from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead, lead_for, may_stay
 from qwen_image_loader.runtime.read_order import BEFORE_LAYERS, MODULATION, Modulation, order_of_use, parts_of
 
@@ -136,6 +137,24 @@ def test_what_the_run_has_left_behind_makes_room_where_that_is_scarce(tmp_path: 
         ahead.passed("model")
         ahead.join(10)
     assert (behind() + present() < 0.1) if forgets else (behind() > 0.9 < present())
+
+
+def test_what_is_behind_a_part_stays_on_the_disk(tmp_path: Path) -> None:
+    """Where its window is large (read_ahead_kb), Linux would read on: of modulation layers that are never needed."""
+    reason = why_it_keeps_all(tmp_path)
+    if reason:
+        pytest.skip(reason)
+    mib = 1024**2
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(96 * mib))
+    os.sync()
+    forget(str(path), [(0, 96 * mib)])
+    part = Part("model", 0, str(path), ((mib + 77, 40 * mib + 77), (64 * mib + 5, 70 * mib + 5)))
+    with ReadAhead([part], lambda: 1, forgets=False) as ahead:
+        until(lambda: ahead.read_bytes == part.nbytes)
+        assert page_cache_share(str(path), part.spans) > 0.9
+        assert page_cache_share(str(path), [(41 * mib, 64 * mib), (71 * mib, 96 * mib)]) < 0.05
+        ahead.passed("model")
 
 
 def test_layers_tell_by_themselves_and_only_once(begin: Begin) -> None:

@@ -43,6 +43,7 @@ LIGHTNING_8 = "Lightning 8 steps"
 BASE = "base"
 DISTILLED = "distilled"
 LIGHTNING_4 = "Lightning 4 steps"
+FP8MIXED = "Lightning fp8mixed"
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,21 @@ from pathlib import Path
 from comfyui_host import Host
 from tiny_models import BY_FILE, MAKER
 
-from .cells import BASE, DISTILLED, GIB, LIGHTNING_4, LIGHTNING_8
+from .cells import BASE, DISTILLED, FP8MIXED, GIB, LIGHTNING_4, LIGHTNING_8
 
 DIFFUSION_BLOCKS = 60
 TEXT_LAYERS = 28
 VISION_BLOCKS = 32
 
 _BASE_MODEL = "diffusion_models/qwen_image_fp8_e4m3fn.safetensors"
+_LIGHTNING = "loras/Qwen-Image-Lightning-8steps-V1.0.safetensors"
 _SHARED = ("text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors", "vae/qwen_image_vae.safetensors")
 FILES_OF_RECIPE = {
-    LIGHTNING_8: (_BASE_MODEL, "loras/Qwen-Image-Lightning-8steps-V1.0.safetensors"),
+    LIGHTNING_8: (_BASE_MODEL, _LIGHTNING),
     BASE: (_BASE_MODEL,),
     DISTILLED: ("diffusion_models/qwen_image_distill_full_fp8_e4m3fn.safetensors",),
     LIGHTNING_4: (_BASE_MODEL, "loras/Qwen-Image-fp8-e4m3fn-Lightning-4steps-V1.0-fp32.safetensors"),
+    FP8MIXED: ("diffusion_models/qwen_image_fp8mixed.safetensors", _LIGHTNING),
 }
 SIZE_GIB = {"diffusion_models": 19.1, "text_encoders": 8.8, "vae": 0.3, "loras": 1.6}  # rounded up, for the disk check
 

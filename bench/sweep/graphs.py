@@ -9,9 +9,10 @@ from typing import Any
 from stock_graphs import stock_template, with_loader
 from workflow_graphs import Graph, nodes_of, without_unused
 
-from .cells import LIGHTNING_4, LIGHTNING_8, NEW_PROMPT, NEW_SEED, SIDES, Cell
+from .cells import FP8MIXED, LIGHTNING_4, LIGHTNING_8, NEW_PROMPT, NEW_SEED, SIDES, Cell
 
 FP8_LIGHTNING = "Qwen-Image-fp8-e4m3fn-Lightning-4steps-V1.0-fp32.safetensors"
+FP8MIXED_MODEL = "qwen_image_fp8mixed.safetensors"
 FIRST_SEED = 42
 SIDE_PIXELS = 1328  # the template's size
 
@@ -31,8 +32,8 @@ def graph_for(
     if modulation is not None:
         graph = with_loader(
             graph,
-            recipe=recipe,
-            precision="fp8_e4m3fn",
+            recipe=LIGHTNING_8 if recipe == FP8MIXED else recipe,
+            precision="fp8_scaled" if recipe == FP8MIXED else "fp8_e4m3fn",
             modulation=modulation,
             vram_limit_gib=cell.vram_gib or 0.0,  # the card itself still reports its whole memory to the plan
         )
@@ -46,10 +47,16 @@ def graph_for(
 
 
 def stock_graph(object_info: dict[str, Any], recipe: str, pixels: int) -> Graph:
-    """The template for a recipe; Lightning 4 steps is its Lightning set-up with the LoRA made for the fp8 model."""
+    """The template for a recipe.
+
+    Lightning 4 steps is its Lightning set-up with the LoRA made for the fp8 model, fp8mixed is with that model instead.
+    """
     whole_prompt = {"prompt_characters": None} if pixels == SIDE_PIXELS else {}
-    template = LIGHTNING_8 if recipe == LIGHTNING_4 else recipe
+    template = LIGHTNING_8 if recipe in (LIGHTNING_4, FP8MIXED) else recipe
     graph = stock_template(object_info, template, pixels, **whole_prompt)
+    if recipe == FP8MIXED:
+        for node in nodes_of(graph, "UNETLoader"):
+            graph[node]["inputs"]["unet_name"] = FP8MIXED_MODEL
     if recipe == LIGHTNING_4:
         for node in nodes_of(graph, "LoraLoaderModelOnly"):
             graph[node]["inputs"]["lora_name"] = FP8_LIGHTNING
