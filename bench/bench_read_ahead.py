@@ -8,6 +8,8 @@ ahead, with the blocks alone read ahead, and with the modulation layers too; --s
 With --text-encoder FILE that file is read before the model. With --available-gib N (13 is what ComfyUI leaves of
 16 GiB) there is no more RAM than that, and the host keeps a copy of each layer in it until 2 GiB are left, as ComfyUI
 does. With --start-again each run is followed by one of a new start, which finds what the first one left in memory.
+With --marks, of a quantized model, only this is measured: how long it takes to look at the marks of its layers, as
+ComfyUI does while it loads the file, with and without asking for all of them before.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ load_pack()
 
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER  # noqa: E402
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
+from qwen_image_loader.runtime.page_cache import fetch  # noqa: E402
 from qwen_image_loader.runtime.read_ahead import (  # noqa: E402
     LEFT_BY_COMFYUI_BYTES,
     Part,
@@ -42,7 +45,14 @@ from qwen_image_loader.runtime.read_ahead import (  # noqa: E402
     lead_for,
     may_stay,
 )
-from qwen_image_loader.runtime.read_order import MODULATION, Modulation, copied_bytes, parts_of  # noqa: E402
+from qwen_image_loader.runtime.read_order import (  # noqa: E402
+    LOOKED_AT,
+    MODULATION,
+    Modulation,
+    copied_bytes,
+    looked_at,
+    parts_of,
+)
 from sweep.cells import GIB  # noqa: E402
 from sweep.limits import drop_page_cache, why_no_cache_drop  # noqa: E402
 
@@ -63,6 +73,7 @@ def main() -> int:
     parser.add_argument("--text-encoder", type=Path, metavar="FILE", help="read before the model")
     parser.add_argument("--available-gib", type=float, metavar="N", help="RAM for files and the host's copies")
     parser.add_argument("--start-again", action="store_true", help="a second start after each run, the table is there")
+    parser.add_argument("--marks", action="store_true", help="only: the marks of a quantized model")
     options = parser.parse_args()
     reason = why_no_cache_drop() or why_not_available(options.available_gib)
     if reason:
@@ -70,6 +81,9 @@ def main() -> int:
         return 1
     order = Modulation.BEFORE_BLOCKS if options.first_run else Modulation.NEVER
     parts = parts_of(ROLE_DIFFUSION_MODEL, str(options.model), order)
+    if options.marks:
+        look_at_marks(str(options.model), options.repeat)
+        return 0
     if options.text_encoder:
         parts = parts_of(ROLE_TEXT_ENCODER, str(options.text_encoder), order) + parts
     blocks = [part for part in parts if part.role != MODULATION]
@@ -90,6 +104,23 @@ def main() -> int:
     for name, median in medians.items():
         print(f"{name:15} {median:6.1f} s, {median / medians['without']:.2f} of the time without")
     return 0
+
+
+def look_at_marks(path: str, repeat: int) -> None:
+    """Print seconds and bytes from disk, in turn without and with asking for the marks first."""
+    marks = [name for name in MappedFile(path).names if name.endswith(LOOKED_AT)]
+    for asks in [False, True] * repeat:
+        drop_page_cache()
+        before, began = psutil.Process().io_counters().read_bytes, time.monotonic()
+        if asks:
+            fetch(path, looked_at(path))
+        file = MappedFile(path)
+        for name in marks:
+            file.tensor(name).sum()
+        taken = time.monotonic() - began
+        del file  # what is mapped is not dropped
+        read = psutil.Process().io_counters().read_bytes - before
+        print(f"{'with' if asks else 'without':8} {taken:5.2f} s, {read / 1e6:6.0f} MB for {len(marks)} marks")
 
 
 def run_once(parts: Sequence[Part], ahead: Sequence[Part], options: argparse.Namespace) -> tuple[float, int]:

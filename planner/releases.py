@@ -29,11 +29,12 @@ class Release:
     """One release: its files share keys and shapes, so only names, sizes and hashes tell most of them apart.
 
     `settings` maps a recipe to what the sampler needs; a recipe without a row does not exist for the release.
+    `sees_images`: the text encoder is shown pictures (TextEncodeQwenImageEdit in the release's template).
     `width` and `height` are the size the memory plan assumes, in pixels.
     """
 
     name: str
-    purpose: str
+    sees_images: bool
     vae_kind: str
     settings: dict[str, SamplerSettings]
     width: int = 1328
@@ -48,7 +49,7 @@ RELEASES: dict[str, Release] = {
     for r in (
         Release(
             QWEN_IMAGE,
-            "text to image",
+            False,
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(20, 4.0, 3.1, _TEMPLATE),
@@ -63,7 +64,7 @@ RELEASES: dict[str, Release] = {
         ),
         Release(
             QWEN_IMAGE_2512,
-            "text to image",
+            False,
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(50, 4.0, 3.1, "ComfyUI template image_qwen_Image_2512"),
@@ -73,7 +74,7 @@ RELEASES: dict[str, Release] = {
         ),
         Release(
             QWEN_IMAGE_EDIT,
-            "image editing",
+            True,
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(20, 2.5, 3.0, "ComfyUI template image_qwen_image_edit", cfg_norm=1.0),
@@ -87,7 +88,7 @@ RELEASES: dict[str, Release] = {
         ),
         Release(
             QWEN_IMAGE_EDIT_2509,
-            "image editing with up to three pictures",
+            True,
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(20, 4.0, 3.0, "ComfyUI template image_qwen_image_edit_2509", cfg_norm=1.0),
@@ -101,7 +102,7 @@ RELEASES: dict[str, Release] = {
         ),
         Release(
             QWEN_IMAGE_EDIT_2511,
-            "image editing with up to three pictures",
+            True,
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(40, 4.0, 3.1, "ComfyUI template image_qwen_image_edit_2511", cfg_norm=1.0),
@@ -115,7 +116,7 @@ RELEASES: dict[str, Release] = {
         ),
         Release(
             QWEN_IMAGE_LAYERED,
-            "image to transparent layers",
+            False,
             VAE_LAYERED,
             {RECIPE_BASE: _settings(20, 2.5, 1.0, "ComfyUI template image_qwen_image_layered")},
             width=640,

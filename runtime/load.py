@@ -25,6 +25,7 @@ from ..planner.load_plan import (
     PlannedFile,
     SamplerSettings,
 )
+from ..planner.releases import RELEASES
 from . import modulation
 from .block_prefetch import add_block_prefetch
 from .events import server_is_idle
@@ -35,9 +36,10 @@ from .lora_in_ram import hold_lora
 from .measured_run import measure_runs
 from .model_files import full_path
 from .own_folder import own_folder
+from .page_cache import fetch
 from .ram import available_ram
 from .read_ahead import Part, ReadAhead, lead_for, may_stay
-from .read_order import MODULATION, Modulation, copied_bytes, order_of_use
+from .read_order import MODULATION, Modulation, copied_bytes, looked_at, order_of_use
 from .switches import is_on
 from .vram_order import keep_attention_first
 
@@ -81,7 +83,7 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     held_parts.keep_for(node_id, files)
     missing = [file for key, file in files.items() if not held_parts.holds(key)]
     paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
-    with _read_ahead(paths, plan.modulation_table) as ahead:
+    with _read_ahead(paths, plan) as ahead:
         model = held_parts.get_or_load(
             model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table, ahead)
         )
@@ -99,12 +101,15 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     return LoadedParts(model, clip, vae)
 
 
-def _read_ahead(files: Mapping[str, str], modulation_table: bool) -> ReadAhead:
+def _read_ahead(files: Mapping[str, str], plan: LoadPlan) -> ReadAhead:
     """Reads `files`, role -> path, before they are needed; without dynamic VRAM the host loads them whole at once."""
     parts: list[Part] = []
     if getattr(sys.modules.get("comfy.memory_management"), "aimdo_enabled", False) and is_on("read-ahead"):
         try:
-            parts = order_of_use(files, order_of_modulation(files.get(ROLE_DIFFUSION_MODEL, ""), modulation_table))
+            for path in files.values():
+                fetch(path, looked_at(path))
+            modulation_order = order_of_modulation(files.get(ROLE_DIFFUSION_MODEL, ""), plan.modulation_table)
+            parts = order_of_use(files, modulation_order, sees_images=RELEASES[plan.release].sees_images)
         except (OSError, ValueError) as error:
             log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
     forgets = not may_stay(sum(part.nbytes for part in parts), copied_bytes(parts), available_ram())

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 
 import comfy.model_management
 import comfy.utils
 import torch
 
-from .modulation_file import MODULATION_KEY, MappedFile
+from .modulation_file import MODULATION_KEY, MappedFile, is_modulation
+from .page_cache import fetch
 from .ram import is_roomy
 
 LINEARS = ("img_mod", "txt_mod")
@@ -147,13 +148,25 @@ class ModulationWeights:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(self._file.header)
         digest.update(str(self._file.size).encode())
+        fetch(self.path, self._sampled_spans())
         for name in sorted(self._tensors):
             data = raw_bytes(self._tensors[name])
-            last = max(0, data.numel() - SAMPLE_BYTES)
-            for sample in range(SAMPLES_PER_TENSOR):
-                start = last * sample // (SAMPLES_PER_TENSOR - 1)
+            for start in _sample_starts(data.numel()):
                 digest.update(data[start : start + SAMPLE_BYTES].numpy().tobytes())
         return digest.hexdigest()
+
+    def _sampled_spans(self) -> Iterator[tuple[int, int]]:
+        """The bytes [first, last) of the file that the fingerprint looks at."""
+        for name in filter(is_modulation, self._file.names):
+            first, last = self._file.span(name)
+            for start in sorted(set(_sample_starts(last - first))):
+                yield first + start, min(last, first + start + SAMPLE_BYTES)
+
+
+def _sample_starts(nbytes: int) -> list[int]:
+    """Where the samples of a tensor begin."""
+    last = max(0, nbytes - SAMPLE_BYTES)
+    return [last * sample // (SAMPLES_PER_TENSOR - 1) for sample in range(SAMPLES_PER_TENSOR)]
 
 
 def is_plain(param: torch.Tensor) -> bool:

@@ -24,6 +24,22 @@ def forget(path: str, spans: Iterable[tuple[int, int]]) -> None:
         return
 
 
+def fetch(path: str, spans: Iterable[tuple[int, int]]) -> None:
+    """Start to read the bytes [first, last), all at once, if the system can; does not wait.
+
+    For small pieces here and there: whoever looks at one after the other waits for the disk at each.
+    A file that is gone is nothing to read.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return
+    try:
+        with open(path, "rb", buffering=0) as file:
+            for first, last in spans:
+                os.posix_fadvise(file.fileno(), first, last - first, os.POSIX_FADV_WILLNEED)
+    except OSError:
+        return
+
+
 def fetch_end(file: int, first: int, last: int) -> None:
     """Start to read the end of the bytes [first, last) of an open file, if the system can.
 

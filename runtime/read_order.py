@@ -14,6 +14,8 @@ from ..planner.memory import WRITING_HEAD
 from .modulation_file import MappedFile, is_modulation
 from .read_ahead import Part
 
+LOOKED_AT = (".comfy_quant", ".scale_input")  # tensors whose values ComfyUI 0.33.0 looks at while it loads a file
+VISION = re.compile(r"^(?:model\.)?visual\.")  # of the text encoder
 ORDER = (ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_DIFFUSION_MODEL, ROLE_VAE)
 BEFORE_LAYERS = -1
 MODULATION = "modulation"
@@ -32,9 +34,18 @@ class Modulation(Enum):
     NEVER = "the table is there"
 
 
-def order_of_use(files: Mapping[str, str], modulation: Modulation) -> list[Part]:
+def order_of_use(files: Mapping[str, str], modulation: Modulation, *, sees_images: bool = False) -> list[Part]:
     """The parts of all files, role -> path. Raises OSError and ValueError as MappedFile does."""
-    return [part for role in ORDER if role in files for part in parts_of(role, files[role], modulation)]
+    order = (role for role in ORDER if role in files)
+    return [part for role in order for part in parts_of(role, files[role], modulation, sees_images=sees_images)]
+
+
+def looked_at(path: str) -> list[tuple[int, int]]:
+    """The bytes [first, last) of a file that are looked at one after the other while it is loaded: marks of quantized
+    layers, all over the file. Raises OSError and ValueError as MappedFile does.
+    """
+    file = MappedFile(path)
+    return [file.span(name) for name in file.names if name.endswith(LOOKED_AT)]
 
 
 def copied_bytes(parts: Iterable[Part]) -> int:
@@ -42,11 +53,12 @@ def copied_bytes(parts: Iterable[Part]) -> int:
     return sum(part.nbytes for part in parts if part.role != MODULATION)
 
 
-def parts_of(role: str, path: str, modulation: Modulation) -> list[Part]:
+def parts_of(role: str, path: str, modulation: Modulation, *, sees_images: bool = False) -> list[Part]:
     """The parts of a safetensors file in the order of their layers.
 
     What is in no layer comes first, under the number BEFORE_LAYERS; modulation layers before the blocks are in a role
-    of their own. Raises OSError and ValueError as MappedFile does.
+    of their own. A text encoder's vision layers are left out unless it is shown images.
+    Raises OSError and ValueError as MappedFile does.
     """
     file = MappedFile(path)
     layers: dict[tuple[int, str, int], list[tuple[int, int]]] = {}  # (turn, role, number) -> spans
@@ -54,6 +66,8 @@ def parts_of(role: str, path: str, modulation: Modulation) -> list[Part]:
     for name in file.names:
         of_table = role == ROLE_DIFFUSION_MODEL and modulation is not Modulation.WITH_BLOCKS and is_modulation(name)
         if name.startswith(WRITING_HEAD) or (of_table and modulation is Modulation.NEVER):
+            continue
+        if role == ROLE_TEXT_ENCODER and not sees_images and VISION.match(name):
             continue
         match = pattern.search(name) if pattern else None
         if match is None:

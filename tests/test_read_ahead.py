@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import mmap
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,18 @@ import pytest
 import torch
 from page_cache_share import page_cache_share, why_it_keeps_all
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
+from qwen_image_loader.planner.releases import RELEASES
 from qwen_image_loader.runtime.modulation_file import is_modulation
-from qwen_image_loader.runtime.page_cache import forget
+from qwen_image_loader.runtime.page_cache import fetch, forget
 from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead, lead_for, may_stay
-from qwen_image_loader.runtime.read_order import BEFORE_LAYERS, MODULATION, Modulation, order_of_use, parts_of
+from qwen_image_loader.runtime.read_order import (
+    BEFORE_LAYERS,
+    MODULATION,
+    Modulation,
+    looked_at,
+    order_of_use,
+    parts_of,
+)
 
 GOLDEN = Path(__file__).parent / "golden_headers"
 MODEL = "qwen_image_fp8_e4m3fn.safetensors"
@@ -214,6 +223,46 @@ def test_the_order_of_the_template_is_the_order_of_use(tmp_path: Path, modulatio
     )
     spans = sorted(span for part in of_model for span in part.spans)
     assert all(one[1] <= other[0] for one, other in pairwise(spans)), "no byte twice"
+
+
+def test_vision_layers_are_read_ahead_only_for_releases_that_show_images_to_the_text_encoder(tmp_path: Path) -> None:
+    path = str(sparse_file(tmp_path, TEXT_ENCODER))
+    sizes = {
+        release.name: sum(
+            part.nbytes for part in parts_of(ROLE_TEXT_ENCODER, path, Modulation.NEVER, sees_images=release.sees_images)
+        )
+        for release in RELEASES.values()
+    }
+    assert sizes["Qwen-Image"] == sizes["Qwen-Image-2512"] == sizes["Qwen-Image-Layered"]
+    vision_bytes = sizes["Qwen-Image-Edit-2511"] - sizes["Qwen-Image"]
+    assert vision_bytes == pytest.approx(0.68e9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "marks"),
+    [("qwen_image_fp8mixed.safetensors", 60 * 14), (TEXT_ENCODER, 28 * 7 + 32 * 5 + 2), (MODEL, 0)],
+)
+def test_what_loading_looks_at_is_the_marks_of_quantized_layers(tmp_path: Path, name: str, marks: int) -> None:
+    path = sparse_file(tmp_path, name)
+    spans = looked_at(str(path))
+    assert len(spans) == marks
+    assert sum(last - first for first, last in spans) < 50_000, "marks, no weights"
+
+
+def test_small_pieces_all_over_a_file_are_read_and_nothing_between_them(tmp_path: Path) -> None:
+    reason = why_it_keeps_all(tmp_path)
+    if reason:
+        pytest.skip(reason)
+    size = 8 * 1024**2
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(size))
+    os.sync()
+    forget(str(path), [(0, size)])
+    pages = [(start, start + mmap.PAGESIZE) for start in range(0, size, 64 * mmap.PAGESIZE)]
+    fetch(str(path), pages)
+    until(lambda: page_cache_share(str(path), pages) == 1)
+    assert page_cache_share(str(path), [(0, size)]) < 0.1
+    fetch(str(tmp_path / "gone"), pages)
 
 
 def test_a_lora_is_read_whole(tmp_path: Path) -> None:
