@@ -19,13 +19,14 @@ def draw(results: Results, path: Path, recipe: str = LIGHTNING_8) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    found = [m for m in medians(results.rows) if m.recipe == recipe and m.seconds is not None]
+    measured = [m for m in medians(results.rows) if m.recipe == recipe and m.seconds is not None]
+    found = [m for m in measured if m.kind in (NEW_SEED, NEW_PROMPT)]
     if not found:
-        raise ValueError(f"no run with the recipe {recipe} succeeded, so there is nothing to draw")
+        raise ValueError(f"no warm run with the recipe {recipe} succeeded, so there is nothing to draw")
     by_size = dict.fromkeys(row.cell for row in sorted(results.rows, key=lambda row: row.limits))
     cells = [cell for cell in by_size if any(m.cell == cell for m in found)]
     figure, (steps, images) = plt.subplots(2, 1, figsize=(max(6.0, 1.5 + 1.1 * len(cells)), 7.5), layout="constrained")
-    sides = list(dict.fromkeys(m.side for m in found if m.kind in (NEW_SEED, NEW_PROMPT)))
+    sides = list(dict.fromkeys(m.side for m in found))
     _bars(steps, found, cells, sides, NEW_SEED, lambda m: m.seconds_per_step)
     steps.set_title(f"Qwen-Image, {recipe}: seconds a step")
     _bars(images, found, cells, sides, NEW_PROMPT, lambda m: m.seconds)
