@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 
 WINDOW_BYTES = 8 * 1024**2  # by how much Linux reads ahead where much is set (read_ahead_kb); 128 KiB is common
 ASKED_BYTES = 4 * 1024**2  # Linux starts to read no more at a time than its window; whole pages from here on
+_WILL_NEED = "POSIX_FADV_WILLNEED"  # systems without the call lack the numbers, too
 
 
 def forget(path: str, spans: Iterable[tuple[int, int]]) -> None:
@@ -14,14 +16,7 @@ def forget(path: str, spans: Iterable[tuple[int, int]]) -> None:
 
     A file that is gone is nothing to forget.
     """
-    if not hasattr(os, "posix_fadvise"):
-        return
-    try:
-        with open(path, "rb", buffering=0) as file:
-            for first, last in spans:
-                os.posix_fadvise(file.fileno(), first, last - first, os.POSIX_FADV_DONTNEED)
-    except OSError:
-        return
+    _advise_file(path, spans, "POSIX_FADV_DONTNEED")
 
 
 def fetch(path: str, spans: Iterable[tuple[int, int]]) -> None:
@@ -30,14 +25,7 @@ def fetch(path: str, spans: Iterable[tuple[int, int]]) -> None:
     For small pieces here and there: whoever looks at one after the other waits for the disk at each.
     A file that is gone is nothing to read.
     """
-    if not hasattr(os, "posix_fadvise"):
-        return
-    try:
-        with open(path, "rb", buffering=0) as file:
-            for first, last in spans:
-                os.posix_fadvise(file.fileno(), first, last - first, os.POSIX_FADV_WILLNEED)
-    except OSError:
-        return
+    _advise_file(path, spans, _WILL_NEED)
 
 
 def fetch_end(file: int, first: int, last: int) -> None:
@@ -46,9 +34,17 @@ def fetch_end(file: int, first: int, last: int) -> None:
     Linux reads up to two windows further than it is asked to, and what is behind the end may not be needed at all.
     Where the end is in memory, or on its way there, it does not go on behind it.
     """
-    if not hasattr(os, "posix_fadvise"):
-        return
     begin = max(first, last - 2 * WINDOW_BYTES)
-    for edge in range(begin - begin % ASKED_BYTES, last, ASKED_BYTES):
-        start, end = max(begin, edge), min(last, edge + ASKED_BYTES)
-        os.posix_fadvise(file, start, end - start, os.POSIX_FADV_WILLNEED)
+    edges = range(begin - begin % ASKED_BYTES, last, ASKED_BYTES)
+    _advise(file, ((max(begin, edge), min(last, edge + ASKED_BYTES)) for edge in edges), _WILL_NEED)
+
+
+def _advise_file(path: str, spans: Iterable[tuple[int, int]], advice: str) -> None:
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        _advise(file.fileno(), spans, advice)
+
+
+def _advise(file: int, spans: Iterable[tuple[int, int]], advice: str) -> None:
+    if hasattr(os, "posix_fadvise"):
+        for first, last in spans:
+            os.posix_fadvise(file, first, last - first, getattr(os, advice))

@@ -15,7 +15,7 @@ from .modulation_file import MappedFile, is_modulation
 from .read_ahead import Part
 
 LOOKED_AT = (".comfy_quant", ".scale_input")  # tensors whose values ComfyUI 0.33.0 looks at while it loads a file
-VISION = re.compile(r"^(?:model\.)?visual\.")  # of the text encoder
+VISION = ("visual.", "model.visual.")  # of the text encoder
 ORDER = (ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_DIFFUSION_MODEL, ROLE_VAE)
 BEFORE_LAYERS = -1
 MODULATION = "modulation"
@@ -61,13 +61,12 @@ def parts_of(role: str, path: str, modulation: Modulation, *, sees_images: bool 
     Raises OSError and ValueError as MappedFile does.
     """
     file = MappedFile(path)
+    unused = (WRITING_HEAD,) if sees_images else (WRITING_HEAD, *VISION)
     layers: dict[tuple[int, str, int], list[tuple[int, int]]] = {}  # (turn, role, number) -> spans
     pattern = _LAYER_NUMBER.get(role)
     for name in file.names:
         of_table = role == ROLE_DIFFUSION_MODEL and modulation is not Modulation.WITH_BLOCKS and is_modulation(name)
-        if name.startswith(WRITING_HEAD) or (of_table and modulation is Modulation.NEVER):
-            continue
-        if role == ROLE_TEXT_ENCODER and not sees_images and VISION.match(name):
+        if name.startswith(unused) or (of_table and modulation is Modulation.NEVER):
             continue
         match = pattern.search(name) if pattern else None
         if match is None:

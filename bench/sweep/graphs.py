@@ -10,9 +10,9 @@ from stock_graphs import stock_template, with_loader
 from workflow_graphs import Graph, nodes_of, without_unused
 
 from .cells import FP8MIXED, LIGHTNING_4, LIGHTNING_8, NEW_PROMPT, NEW_SEED, SIDES, Cell
+from .full_size_models import FILES_OF_RECIPE
 
-FP8_LIGHTNING = "Qwen-Image-fp8-e4m3fn-Lightning-4steps-V1.0-fp32.safetensors"
-FP8MIXED_MODEL = "qwen_image_fp8mixed.safetensors"
+LOADER_OF_FOLDER = {"diffusion_models": ("UNETLoader", "unet_name"), "loras": ("LoraLoaderModelOnly", "lora_name")}
 FIRST_SEED = 42
 SIDE_PIXELS = 1328  # the template's size
 
@@ -47,19 +47,16 @@ def graph_for(
 
 
 def stock_graph(object_info: dict[str, Any], recipe: str, pixels: int) -> Graph:
-    """The template for a recipe.
-
-    Lightning 4 steps is its Lightning set-up with the LoRA made for the fp8 model, fp8mixed is with that model instead.
-    """
+    """The template with a recipe's files; Lightning 4 steps and fp8mixed are its Lightning set-up with other files."""
     whole_prompt = {"prompt_characters": None} if pixels == SIDE_PIXELS else {}
     template = LIGHTNING_8 if recipe in (LIGHTNING_4, FP8MIXED) else recipe
     graph = stock_template(object_info, template, pixels, **whole_prompt)
-    if recipe == FP8MIXED:
-        for node in nodes_of(graph, "UNETLoader"):
-            graph[node]["inputs"]["unet_name"] = FP8MIXED_MODEL
+    for file in FILES_OF_RECIPE[recipe]:
+        folder, name = file.split("/")
+        class_type, field = LOADER_OF_FOLDER[folder]
+        for node in nodes_of(graph, class_type):
+            graph[node]["inputs"][field] = name
     if recipe == LIGHTNING_4:
-        for node in nodes_of(graph, "LoraLoaderModelOnly"):
-            graph[node]["inputs"]["lora_name"] = FP8_LIGHTNING
         for node in nodes_of(graph, "PrimitiveInt"):
             if graph[node]["inputs"]["value"] == 8:
                 graph[node]["inputs"]["value"] = 4

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from comfyui_fixtures import StartServer
 from comfyui_server import ComfyServer
-from model_formats import comfy_quant_fp8
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from stock_graphs import RECIPES, stock_template, with_loader
 from tiny_models import TEMPLATE_SET
 from workflow_graphs import Graph, inputs_of, one_step
@@ -60,13 +57,8 @@ def test_the_image_is_that_of_the_template(
 
 
 def test_the_image_of_a_scaled_model_with_the_modulation_table(start_server: StartServer) -> None:
-    name, source = "qwen_image_fp8mixed.safetensors", "diffusion_models/qwen_image_bf16.safetensors"
-
-    def scale(base: Path) -> None:
-        models = base / "models"
-        save_file(comfy_quant_fp8(load_file(models / source)), models / "diffusion_models" / name)
-
-    server = start_server(models=[source, *OTHER_PARTS], prepare=scale)
+    name = "qwen_image_fp8mixed.safetensors"
+    server = start_server(models=[f"diffusion_models/{name}", *OTHER_PARTS])
     stock = one_step(stock_template(server.object_info(), "base", side=64))
     inputs_of(stock, "UNETLoader")["unet_name"] = name
     expected = picture(server, stock)
