@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from collections.abc import Iterable
 
-WINDOW_BYTES = 8 * 1024**2  # by how much Linux reads ahead where much is set (read_ahead_kb); 128 KiB is common
-ASKED_BYTES = 4 * 1024**2  # Linux starts to read no more at a time than its window; whole pages from here on
+WINDOW_BYTES = 8 * 1024**2  # by how much Linux reads ahead where much is set (read_ahead_kb), and what it starts to
+# read at a time when it is asked to; 128 KiB is common
 _WILL_NEED = "POSIX_FADV_WILLNEED"  # systems without the call lack the numbers, too
 
 
@@ -16,7 +17,13 @@ def forget(path: str, spans: Iterable[tuple[int, int]]) -> None:
 
     A file that is gone is nothing to forget.
     """
-    _advise_file(path, spans, "POSIX_FADV_DONTNEED")
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        forget_open(file.fileno(), spans)
+
+
+def forget_open(file: int, spans: Iterable[tuple[int, int]]) -> None:
+    """Like `forget`, of an open file."""
+    _advise(file, spans, "POSIX_FADV_DONTNEED")
 
 
 def fetch(path: str, spans: Iterable[tuple[int, int]]) -> None:
@@ -25,7 +32,8 @@ def fetch(path: str, spans: Iterable[tuple[int, int]]) -> None:
     For small pieces here and there: whoever looks at one after the other waits for the disk at each.
     A file that is gone is nothing to read.
     """
-    _advise_file(path, spans, _WILL_NEED)
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        _advise(file.fileno(), spans, _WILL_NEED)
 
 
 def fetch_end(file: int, first: int, last: int) -> None:
@@ -35,13 +43,8 @@ def fetch_end(file: int, first: int, last: int) -> None:
     Where the end is in memory, or on its way there, it does not go on behind it.
     """
     begin = max(first, last - 2 * WINDOW_BYTES)
-    edges = range(begin - begin % ASKED_BYTES, last, ASKED_BYTES)
-    _advise(file, ((max(begin, edge), min(last, edge + ASKED_BYTES)) for edge in edges), _WILL_NEED)
-
-
-def _advise_file(path: str, spans: Iterable[tuple[int, int]], advice: str) -> None:
-    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-        _advise(file.fileno(), spans, advice)
+    begin += -begin % mmap.PAGESIZE
+    _advise(file, ((edge, min(last, edge + WINDOW_BYTES)) for edge in range(begin, last, WINDOW_BYTES)), _WILL_NEED)
 
 
 def _advise(file: int, spans: Iterable[tuple[int, int]], advice: str) -> None:

@@ -6,23 +6,31 @@ what ComfyUI has come to already is left out, so no byte is read twice. Where RA
 behind is given up, for ComfyUI has copies of its own; what ComfyUI tells the system to give up mostly stays where that
 keeps files in large pieces (Linux 6.18, ext4: 95 % of what is read 2 MiB by 2 MiB), and would push out what was read
 ahead.
+
+After each call to the system the thread may wait up to 5 ms for Python's interpreter lock while the run computes, and
+the disk then rests as soon as it has done what was asked. So the thread calls seldom: it reads large pieces, opens each
+file once and asks for the RAM that is left now and then.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from itertools import accumulate
 from typing import Any
 
 import torch
 
 from .log import log
-from .page_cache import fetch_end, forget
+from .page_cache import fetch_end, forget_open
 
-CHUNK_BYTES = 8 * 1024**2
+CHUNK_BYTES = 64 * 1024**2
+LEAD_SECONDS = 0.5  # how long a lead is good for
 IN_USE_BYTES = 1024**3  # of what counts as available, the libraries' own code cannot be spared
 LEFT_BY_COMFYUI_BYTES = 2 * 1024**3  # its copies grow until so much is left: `ensure_pin_budget`, read in 0.33.0
 IDLE_SECONDS = 300.0  # nobody needed the next part for so long: the run went another way
@@ -61,7 +69,7 @@ class Part:
 
 
 class ReadAhead:
-    """One pass over `parts`, at most `lead_bytes()` ahead of what the run has left behind, asked before each part.
+    """One pass over `parts`, at most `lead_bytes()` ahead of what the run has left behind, asked every half second.
 
     A context for the time in which the files are loaded: it begins to read, which ends what an earlier one still read,
     and stops when loading fails. With `forgets`, the page cache is told to give up what the run has left behind.
@@ -73,6 +81,7 @@ class ReadAhead:
         self._index = {(part.role, part.number): index for index, part in enumerate(parts)}
         self._begins = list(accumulate((part.nbytes for part in parts), initial=0))
         self._lead_bytes = lead_bytes
+        self._lead, self._lead_until = 0, 0.0
         self._forgets = forgets
         self._needed = -1  # the last part that the run has come to
         self._done = 0  # so many parts are left behind
@@ -148,39 +157,44 @@ class ReadAhead:
         buffer = memoryview(bytearray(CHUNK_BYTES))
         index = forgotten = 0
         try:
-            while forgotten < len(self._parts):
-                with self._changed:
-                    while not (self._stopped or self._done > forgotten or self._may_read(index)):
-                        if not self._changed.wait(IDLE_SECONDS):
+            with ExitStack() as opened:
+                files = {path: opened.enter_context(FileIO(path)) for path in {part.path for part in self._parts}}
+                while forgotten < len(self._parts):
+                    with self._changed:
+                        while not (self._stopped or self._done > forgotten or self._may_read(index)):
+                            if not self._changed.wait(IDLE_SECONDS):
+                                return
+                        if self._stopped:
                             return
-                    if self._stopped:
-                        return
-                    done, index = self._done, max(index, self._needed + 1)
-                    may_read = self._may_read(index)
-                for part in self._parts[forgotten:done] if self._forgets else ():
-                    forget(part.path, part.spans)
-                forgotten = done
-                if may_read:
-                    self._read(index, buffer)
-                    index += 1
+                        done, index = self._done, max(index, self._needed + 1)
+                        may_read = self._may_read(index)
+                    for part in self._parts[forgotten:done] if self._forgets else ():
+                        forget_open(files[part.path].fileno(), part.spans)
+                    forgotten = done
+                    if may_read:
+                        self._read(index, files[self._parts[index].path], buffer)
+                        index += 1
         except OSError as error:
             log.debug("Reading ahead ended: %s", error)  # whoever needs the file says what is wrong with it
 
     def _may_read(self, index: int) -> bool:
         """Whether there is a part `index` and the lead over what the run has left behind allows for it."""
-        return index < len(self._parts) and self._begins[index] - self._begins[self._done] < self._lead_bytes()
+        if index >= len(self._parts):
+            return False
+        now = time.monotonic()
+        if now >= self._lead_until:
+            self._lead, self._lead_until = self._lead_bytes(), now + LEAD_SECONDS
+        return self._begins[index] - self._begins[self._done] < self._lead
 
-    def _read(self, index: int, buffer: memoryview) -> None:
-        part = self._parts[index]
-        with open(part.path, "rb", buffering=0) as file:
-            for first, last in part.spans:
-                fetch_end(file.fileno(), first, last)
-                file.seek(first)
-                while first < last:
-                    if self._stopped or self._needed >= index:
-                        return
-                    count = file.readinto(buffer[: min(CHUNK_BYTES, last - first)])
-                    if not count:
-                        return  # the file became shorter: whoever needs it says so
-                    first += count
-                    self.read_bytes += count
+    def _read(self, index: int, file: FileIO, buffer: memoryview) -> None:
+        for first, last in self._parts[index].spans:
+            fetch_end(file.fileno(), first, last)
+            file.seek(first)
+            while first < last:
+                if self._stopped or self._needed >= index:
+                    return
+                count = file.readinto(buffer[: min(CHUNK_BYTES, last - first)])
+                if not count:
+                    return  # the file became shorter: whoever needs it says so
+                first += count
+                self.read_bytes += count

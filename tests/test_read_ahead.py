@@ -16,6 +16,7 @@ import torch
 from page_cache_share import page_cache_share, why_it_keeps_all
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
 from qwen_image_loader.planner.releases import RELEASES
+from qwen_image_loader.runtime import read_ahead
 from qwen_image_loader.runtime.modulation_file import is_modulation
 from qwen_image_loader.runtime.page_cache import fetch, forget
 from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead, lead_for, may_stay
@@ -98,7 +99,8 @@ def test_with_memory_for_the_files_and_their_copies_the_files_stay_for_the_next_
     assert may_stay(int(read), int(read - modulation), available_gib * 1024**3) == stays
 
 
-def test_the_lead_shrinks_with_the_memory_that_is_left(tmp_path: Path) -> None:
+def test_the_lead_shrinks_with_the_memory_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_ahead, "LEAD_SECONDS", 0)
     path = tmp_path / "model.safetensors"
     path.write_bytes(bytes(9 * SIZE))
     parts = [Part("model", n, str(path), ((n * SIZE, (n + 1) * SIZE),)) for n in range(9)]
@@ -113,6 +115,18 @@ def test_the_lead_shrinks_with_the_memory_that_is_left(tmp_path: Path) -> None:
         ahead.reached("model", 3)
         until(lambda: ahead.read_bytes == 3 * SIZE + 5 * SIZE)  # all but layer 3, which the run itself has come to
         ahead.passed("model")
+
+
+def test_the_system_is_asked_seldom_how_much_memory_is_left(tmp_path: Path) -> None:
+    """Each question may wait for Python's lock while the run computes, and the disk with it."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(500 * SIZE))
+    parts = [Part("model", n, str(path), ((n * SIZE, (n + 1) * SIZE),)) for n in range(500)]
+    asked = []
+    with ReadAhead(parts, lambda: asked.append(1) or 500 * SIZE) as ahead:
+        until(lambda: ahead.read_bytes == 500 * SIZE)
+        ahead.passed("model")
+    assert 0 < len(asked) < 50
 
 
 def test_what_the_run_has_come_to_is_left_to_it(begin: Begin) -> None:
