@@ -20,31 +20,27 @@ RAM_BYTES = "QIL_BENCH_RAM_BYTES"
 RAM_GROUP = "QIL_BENCH_RAM_GROUP"
 
 # Runs at the start of every Python that has this on its path: psutil, which ComfyUI asks for RAM, knows nothing of
-# control groups. Page cache counts as available, as it does on a machine of that size.
+# control groups. Page cache counts as available, as it does on a machine of that size. ComfyUI asks before each layer
+# that it pins, so the answer is made in as few steps as psutil's own.
 SITE_HOOK = f'''\
 import os
+import re
 
 import psutil
 
-_whole_machine = psutil.virtual_memory
+_real = psutil.virtual_memory()
 _limit = int(os.environ["{RAM_BYTES}"])
 _group = os.environ["{RAM_GROUP}"]
+_used = os.open(os.path.join(_group, "memory.current"), os.O_RDONLY)
+_details = os.open(os.path.join(_group, "memory.stat"), os.O_RDONLY)
+_files = re.compile(rb"^(?:in)?active_file ([0-9]+)$", re.MULTILINE)
 
 
 def _limited():
-    real = _whole_machine()
-    with open(os.path.join(_group, "memory.current")) as file:
-        used = int(file.read())
-    with open(os.path.join(_group, "memory.stat")) as file:
-        for line in file:
-            name, value = line.split()
-            if name in ("active_file", "inactive_file"):
-                used -= int(value)
-    used = max(0, used)
-    available = max(0, min(_limit - used, real.available))
-    return real._replace(
-        total=_limit, available=available, used=used, free=available, percent=round(100.0 * used / _limit, 1)
-    )
+    used = max(0, int(os.pread(_used, 64, 0)) - sum(map(int, _files.findall(os.pread(_details, 16384, 0)))))
+    free = max(0, _limit - used)
+    percent = round(100.0 * used / _limit, 1)
+    return _real._replace(total=_limit, available=free, used=used, free=free, percent=percent)
 
 
 psutil.virtual_memory = _limited
