@@ -40,6 +40,7 @@ from .page_cache import fetch
 from .ram import available_ram
 from .read_ahead import Part, ReadAhead, lead_for, may_stay
 from .read_order import MODULATION, Modulation, copied_bytes, looked_at, order_of_use
+from .stay_in_vram import keep_while_encoding
 from .switches import is_on
 from .vram_order import keep_attention_first
 
@@ -152,12 +153,15 @@ def _load_text_encoder(file: PlannedFile, on_cpu: bool) -> comfy.sd.CLIP:
     options: dict[str, Any] = {}
     if on_cpu:
         options["load_device"] = options["offload_device"] = torch.device("cpu")
-    return comfy.sd.load_clip(
+    clip = comfy.sd.load_clip(
         ckpt_paths=[full_path(file.folder, file.listed_name)],
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         clip_type=comfy.sd.CLIPType.QWEN_IMAGE,
         model_options=options,
     )
+    if is_on("stay-in-vram"):
+        keep_while_encoding(clip)
+    return clip
 
 
 def _text_layers(clip: comfy.sd.CLIP) -> Iterable[torch.nn.Module]:

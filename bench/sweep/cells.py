@@ -20,7 +20,8 @@ STOCK = "stock"
 LOADER = "loader"
 LOADER_ON = "loader, modulation on"
 LOADER_OFF = "loader, modulation off"
-MEASURES = ("attention-first", "block-prefetch", "lora-in-ram", "read-ahead")  # what runtime/switches.py can turn off
+# what runtime/switches.py can turn off
+MEASURES = ("attention-first", "block-prefetch", "lora-in-ram", "read-ahead", "stay-in-vram")
 
 
 @dataclass(frozen=True)
