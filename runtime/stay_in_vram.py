@@ -9,6 +9,7 @@ encoded, for nodes that do more than that.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -17,7 +18,9 @@ from comfy.ldm.qwen_image.model import QwenImageTransformer2DModel
 
 from .modulation_patches import is_dynamic
 
-WORKSPACE_BYTES = 5 * 1024**3 // 4  # activations of a long prompt or an image, layers on their way, the host's reserve
+WORKSPACE_BYTES = 5 * 1024**3 // 4  # layers on their way, what the host and the card keep for themselves
+TOKEN_BYTES = 512 * 1024  # float32, as ComfyUI encodes: 3 rows of the MLP (18944 wide), 20 of the model (3584)
+IMAGE_TOKENS = 1500  # of a megapixel; the vision layers come before the others and need less
 
 
 def keep_while_encoding(clip: Any) -> None:
@@ -27,7 +30,16 @@ def keep_while_encoding(clip: Any) -> None:
         text_model.register_forward_hook(_release, always_call=True)
 
 
-def bytes_to_keep(sizes: list[int], free: int, needed: int) -> list[int]:
+def bytes_needed(largest_weight: int, prompts: Iterable[Iterable[Any]]) -> int:
+    """What encoding takes in VRAM beside the weights that can wait for their turn.
+
+    A prompt is token numbers and, in place of images and embeddings, anything else.
+    """
+    tokens = sum(1 if isinstance(token, int) else IMAGE_TOKENS for prompt in prompts for token in prompt)
+    return largest_weight + WORKSPACE_BYTES + tokens * TOKEN_BYTES
+
+
+def bytes_to_keep(sizes: Sequence[int], free: int, needed: int) -> list[int]:
     """How much of each model stays: what is short of `needed` is taken from the models used longest ago, the last."""
     short, kept = max(0, needed - free), []
     for size in reversed(sizes):
@@ -37,27 +49,32 @@ def bytes_to_keep(sizes: list[int], free: int, needed: int) -> list[int]:
     return kept
 
 
-def _protect(text_model: torch.nn.Module, *_: object) -> None:
-    patchers = [patcher for patcher in comfy.model_management.loaded_models() if is_dynamic(patcher)]
+def _protect(text_model: torch.nn.Module, args: tuple[Any, ...]) -> None:
+    patchers = _streamed()
     own = next((patcher for patcher in patchers if text_model in patcher.model.children()), None)
-    if torch.compiler.is_compiling() or own is None or (room := _vram_of(own)) is None:
+    room = None if own is None else _vram_of(own)
+    if own is None or room is None or torch.compiler.is_compiling():
         return
     models = _diffusion_models(patchers, own.load_device)
     largest = max(weight.numel() * weight.element_size() for weight in text_model.parameters())
     free = comfy.model_management.get_free_memory(own.load_device) + room.loaded_size()
-    kept = bytes_to_keep([model.loaded_size() for model in models], free, largest + WORKSPACE_BYTES)
+    kept = bytes_to_keep([model.loaded_size() for model in models], free, bytes_needed(largest, args[0]))
     for model, size in zip(models, kept, strict=True):
         model.set_watermark_limit(size)
 
 
-def _release(text_model: torch.nn.Module, *_: object) -> None:
-    patchers = [patcher for patcher in comfy.model_management.loaded_models() if is_dynamic(patcher)]
-    for model in _diffusion_models(patchers, device=None):
+def _release(*_: object) -> None:
+    for model in _diffusion_models(_streamed(), device=None):
         model.set_watermark_limit(0)
 
 
-def _diffusion_models(patchers: list[Any], device: torch.device | None) -> list[Any]:
-    """What the Qwen-Image models hold in VRAM, on one device or on all, the latest first."""
+def _streamed() -> list[Any]:
+    """The patchers of all models that are loaded with dynamic VRAM, the one used latest first."""
+    return [patcher for patcher in comfy.model_management.loaded_models() if is_dynamic(patcher)]
+
+
+def _diffusion_models(patchers: Iterable[Any], device: torch.device | None) -> list[Any]:
+    """What the Qwen-Image models among them hold in VRAM, on one device or on all."""
     models = (
         _vram_of(patcher)
         for patcher in patchers

@@ -22,6 +22,7 @@ MODELS = {
     "distill": "diffusion_models/qwen_image_distill_full_bf16.safetensors",
     "edit_2511": "diffusion_models/qwen_image_edit_2511_bf16.safetensors",
     "layered": "diffusion_models/qwen_image_layered_bf16.safetensors",
+    "text_encoder": "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors",
 }
 Facts = dict[str, Any]
 Play = Callable[[str], dict[str, Facts]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+GIB = 1024**3
+
 
 def test_a_hooked_model_gives_the_same_latents(play):
     facts = play("streaming")
@@ -52,6 +54,24 @@ def test_the_host_knows_the_layers_that_come_first(play):
     if "host" not in facts:
         pytest.skip("this ComfyUI has no dynamic VRAM")
     assert facts["host"]["unknown"] == 0
+
+
+def test_the_diffusion_model_stays_in_vram_while_a_prompt_is_encoded_and_no_longer(play):
+    facts = play("streaming")
+    assert facts["encoded"]["difference"] == 0
+    limits = facts["in VRAM"]
+    assert limits["room for both"] == [500 * GIB, 0]
+    assert limits["failed"] == [500 * GIB, 0, -1], "lifted after an error, too"
+
+
+def test_the_text_encoder_gets_the_room_that_it_cannot_do_without(play):
+    limits = play("streaming")["in VRAM"]
+    kept, after = limits["200 GiB short"]
+    assert 280 * GIB < kept < 320 * GIB
+    assert after == 0
+    assert limits["no room"] == [0, 0]
+    assert limits["several"] == [5, 3, 0], "the model used longest ago gives first"
+    assert limits["image"] > limits["prompt"] > 0
 
 
 def test_modulation_layers_are_read_ahead_only_where_the_table_has_to_be_made(play):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import comfy.lora
+import comfy.model_management
 import comfy.model_patcher
+import comfy.sd
 import folder_paths
 import torch
 from page_cache_share import page_cache_share, why_it_keeps_all
@@ -21,9 +24,11 @@ block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
 modulation_file: Any = importlib.import_module("qil.runtime.modulation_file")
 modulation_weights: Any = importlib.import_module("qil.runtime.modulation_weights")
+stay_in_vram: Any = importlib.import_module("qil.runtime.stay_in_vram")
 vram_order: Any = importlib.import_module("qil.runtime.vram_order")
 load: Any = importlib.import_module("qil.runtime.load")
 switches: Any = importlib.import_module("qil.runtime.switches")
+GIB = 1024**3
 LAYERS = ("attn.to_q", "attn.to_v", "attn.add_k_proj")
 
 
@@ -32,6 +37,7 @@ def streaming(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts
     yield from host_prefetch(models)
     yield from held_lora(models)
     yield from attention_first(models)
+    yield from staying_in_vram(models)
     folder_paths.set_user_directory(str(folder / "user"))
     yield from reading_order(models)
     yield from reading_once(models, folder)
@@ -115,6 +121,67 @@ def attention_first(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     first, _ = model.model.get_dynamic_vram__units()
     linears = [m for unit in first for m in unit.modules() if isinstance(m, torch.nn.Linear)]
     yield "host", {"unknown": sum(id(module) not in known for module in linears)}
+
+
+class Room:
+    """Stands in for comfy-aimdo's ModelVBAR, which there is none of without a GPU: what a model holds in VRAM."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.limits = size, list[int]()
+
+    def loaded_size(self) -> int:
+        return self.size
+
+    def set_watermark_limit(self, size_bytes: int) -> None:
+        self.limits.append(size_bytes)
+
+
+def staying_in_vram(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
+    """What may not be pushed out of VRAM while a prompt is encoded. RAM plays the part of VRAM, of a card that is
+    so large that what other programs take meanwhile does not matter."""
+    sys.path.append(str(Path(__file__).resolve().parents[3] / "demo"))
+    importlib.import_module("short_text_encoder")  # as long as the tiny file's
+    kind = comfy.sd.CLIPType.QWEN_IMAGE
+    stock, clip = (comfy.sd.load_clip([models["text_encoder"]], clip_type=kind) for _ in range(2))
+    stay_in_vram.keep_while_encoding(clip)
+    tokens = clip.tokenize("a lighthouse at dusk")
+    yield "encoded", {"difference": difference(stock.encode_from_tokens(tokens), clip.encode_from_tokens(tokens))}
+
+    model, cpu = load_stock(models["fp8"]), torch.device("cpu")
+    patchers = [model, clip.patcher]
+    comfy.model_management.load_models_gpu(patchers)
+    clip.cond_stage_model.set_clip_options({"execution_device": cpu})
+    (text_model,) = clip.cond_stage_model.children()
+    for patcher in patchers:
+        patcher.is_dynamic = lambda: True  # after the host, which cannot stream on a CPU, has loaded them
+
+    def limits(needed: int, *prompt: int) -> list[int]:
+        model_room, text_room = Room(500 * GIB), Room(100 * GIB)
+        model.model.dynamic_vbars, clip.patcher.model.dynamic_vbars = {cpu: model_room}, {cpu: text_room}
+        stay_in_vram.WORKSPACE_BYTES = needed
+        try:
+            text_model([list(prompt)])
+        except IndexError:
+            model_room.limits.append(-1)
+        return model_room.limits
+
+    largest = text_model.transformer.get_input_embeddings().weight.nbytes
+    left = comfy.model_management.get_free_memory(cpu) + 100 * GIB - largest
+    yield (
+        "in VRAM",
+        {
+            "room for both": limits(0, 1, 2, 3),
+            "200 GiB short": limits(left + 200 * GIB, 1, 2, 3),
+            "no room": limits(left + 900 * GIB, 1, 2, 3),
+            "failed": limits(0, 10**9),
+            "several": stay_in_vram.bytes_to_keep([5, 4, 3], free=2, needed=6),
+            "prompt": stay_in_vram.bytes_needed(0, [range(3)]) - stay_in_vram.bytes_needed(0, [[]]),
+            "image": stay_in_vram.bytes_needed(0, [[{"type": "image"}]]) - stay_in_vram.bytes_needed(0, [[]]),
+        },
+    )
+    for patcher in patchers:
+        del patcher.is_dynamic
+    del model.model.dynamic_vbars, clip.patcher.model.dynamic_vbars
 
 
 def reading_order(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
