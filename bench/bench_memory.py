@@ -31,7 +31,7 @@ from sweep.cells import (  # noqa: E402
     Cell,
     parse_cells,
 )
-from sweep.environment import describe, find_gpu, why_cell_is_impossible  # noqa: E402
+from sweep.environment import cold_read_rate, describe, find_gpu, why_cell_is_impossible  # noqa: E402
 from sweep.full_size_models import FILES_OF_RECIPE, files_for, make_full_size_models  # noqa: E402
 from sweep.latent_check import check_latents  # noqa: E402
 from sweep.limits import LimitError, why_no_cache_drop  # noqa: E402
@@ -124,10 +124,15 @@ def full_bench(host: Host, options: argparse.Namespace) -> Bench:
     def place(base: Path) -> None:
         (base / "models").symlink_to(options.models.resolve(), target_is_directory=True)
 
-    reason = why_no_cache_drop()
-    if reason:
+    bench = Bench(host, options.output.resolve(), place, options.gpu, options.flags)
+    if reason := why_no_cache_drop():
+        bench.drop_cache = False
         print(f"Cold runs start with a warm page cache: {reason}.", flush=True)
-    return Bench(host, options.output.resolve(), place, options.gpu, options.flags, drop_cache=not reason)
+    else:
+        largest = max(options.models.rglob("*.safetensors"), key=lambda file: file.stat().st_size)
+        bench.disk_rate = cold_read_rate(largest)
+        print(f"The disk gives {bench.disk_rate / 1e9:.2f} GB/s to a plain read.", flush=True)
+    return bench
 
 
 def defaults(options: argparse.Namespace, **values: object) -> None:

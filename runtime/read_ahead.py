@@ -17,7 +17,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from io import FileIO
@@ -156,26 +155,28 @@ class ReadAhead:
     def _run(self) -> None:
         buffer = memoryview(bytearray(CHUNK_BYTES))
         index = forgotten = 0
+        files = _OpenFiles()
         try:
-            with ExitStack() as opened:
-                files = {path: opened.enter_context(FileIO(path)) for path in {part.path for part in self._parts}}
-                while forgotten < len(self._parts):
-                    with self._changed:
-                        while not (self._stopped or self._done > forgotten or self._may_read(index)):
-                            if not self._changed.wait(IDLE_SECONDS):
-                                return
-                        if self._stopped:
+            while forgotten < len(self._parts):
+                with self._changed:
+                    while not (self._stopped or self._done > forgotten or self._may_read(index)):
+                        files.close()  # whoever waits for long is in nobody's way
+                        if not self._changed.wait(IDLE_SECONDS):
                             return
-                        done, index = self._done, max(index, self._needed + 1)
-                        may_read = self._may_read(index)
-                    for part in self._parts[forgotten:done] if self._forgets else ():
-                        forget_open(files[part.path].fileno(), part.spans)
-                    forgotten = done
-                    if may_read:
-                        self._read(index, files[self._parts[index].path], buffer)
-                        index += 1
+                    if self._stopped:
+                        return
+                    done, index = self._done, max(index, self._needed + 1)
+                    may_read = self._may_read(index)
+                for part in self._parts[forgotten:done] if self._forgets else ():
+                    forget_open(files.get(part.path).fileno(), part.spans)
+                forgotten = done
+                if may_read:
+                    self._read(index, files.get(self._parts[index].path), buffer)
+                    index += 1
         except OSError as error:
             log.debug("Reading ahead ended: %s", error)  # whoever needs the file says what is wrong with it
+        finally:
+            files.close()
 
     def _may_read(self, index: int) -> bool:
         """Whether there is a part `index` and the lead over what the run has left behind allows for it."""
@@ -198,3 +199,21 @@ class ReadAhead:
                     return  # the file became shorter: whoever needs it says so
                 first += count
                 self.read_bytes += count
+
+
+class _OpenFiles:
+    """Files that stay open from one piece to the next."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, FileIO] = {}
+
+    def get(self, path: str) -> FileIO:
+        """The file, opened if it is not open. Raises OSError."""
+        if path not in self._files:
+            self._files[path] = FileIO(path)
+        return self._files[path]
+
+    def close(self) -> None:
+        """Close them all."""
+        while self._files:
+            self._files.popitem()[1].close()

@@ -180,6 +180,18 @@ def test_what_is_behind_a_part_stays_on_the_disk(tmp_path: Path) -> None:
         ahead.passed("model")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="which files are open is told by /proc, on Linux")
+def test_files_are_not_held_open_while_there_is_nothing_to_do(begin: Begin) -> None:
+    """On Windows nobody could replace them, elsewhere a deleted one would keep its room on the disk."""
+    with begin(2 * SIZE) as ahead:
+        pass
+    until(lambda: ahead.read_bytes == 2 * SIZE)
+    (path,) = {part.path for part in ahead._parts}
+    until(lambda: path not in {os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()})
+    ahead.reached("model", 1)
+    until(lambda: ahead.read_bytes == 3 * SIZE)
+
+
 def test_layers_tell_by_themselves_and_only_once(begin: Begin) -> None:
     layers = [torch.nn.Identity() for _ in range(4)]
     with begin(1) as ahead:

@@ -15,12 +15,13 @@ import psutil
 from comfyui_host import REPOSITORY, Host
 
 from .cells import GIB, Cell
-from .limits import why_no_ram_limit
+from .limits import drop_page_cache, why_no_ram_limit
 
 if TYPE_CHECKING:
     from .session import Bench
 
 CODE = ("nodes", "planner", "runtime")
+PIECE_BYTES = 64 * 1024**2
 GPU_FIELDS = ("name", "memory.total", "driver_version", "pcie.link.gen.max", "pcie.link.width.max")
 
 
@@ -55,8 +56,20 @@ def describe(host: Host, gpu: dict[str, str] | None, bench: Bench) -> dict[str, 
         "flags": list(bench.flags),
         "pixels": bench.pixels,
         "page_cache_dropped": bench.drop_cache,
+        "disk_gb_per_s": bench.disk_rate and round(bench.disk_rate / 1e9, 2),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
+
+
+def cold_read_rate(path: Path, most_bytes: int = 2 * GIB) -> float:
+    """Bytes a second of a plain read of a file's first `most_bytes` from the disk; drops the page cache."""
+    buffer = bytearray(PIECE_BYTES)
+    drop_page_cache()
+    begin, read = time.perf_counter(), 0
+    with path.open("rb", buffering=0) as file:
+        while read < most_bytes and (count := file.readinto(buffer)):
+            read += count
+    return read / (time.perf_counter() - begin)
 
 
 def code_id(pack: Path) -> str:

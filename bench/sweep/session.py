@@ -41,7 +41,10 @@ Pixels = np.ndarray[Any, Any]
 
 @dataclass
 class Bench:
-    """What all sessions share. `gpu` is None on the CPU; `images` are stock's, to compare the others with."""
+    """What all sessions share. `gpu` is None on the CPU; `images` are stock's, to compare the others with.
+
+    disk_rate: bytes a second of a plain read of a model file, where the page cache can be dropped.
+    """
 
     host: Host
     folder: Path
@@ -50,6 +53,7 @@ class Bench:
     flags: tuple[str, ...] = ()
     pixels: int = SIDE_PIXELS
     drop_cache: bool = True
+    disk_rate: float | None = None
     images: dict[tuple[str, str, str, int], Pixels] = field(default_factory=dict)
 
 
