@@ -39,17 +39,16 @@ from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
 from qwen_image_loader.runtime.page_cache import fetch  # noqa: E402
 from qwen_image_loader.runtime.read_ahead import (  # noqa: E402
-    LEFT_BY_COMFYUI_BYTES,
     Part,
     ReadAhead,
     lead_for,
-    may_stay,
 )
 from qwen_image_loader.runtime.read_order import (  # noqa: E402
+    LEFT_BY_COMFYUI_BYTES,
     MODULATION,
     Modulation,
-    copied_bytes,
     looked_at,
+    may_stay,
     parts_of,
 )
 from sweep.cells import GIB  # noqa: E402
@@ -123,7 +122,7 @@ def look_at_marks(path: str, repeat: int) -> None:
 
 def run_once(parts: Sequence[Part], ahead: Sequence[Part], options: argparse.Namespace) -> tuple[float, int]:
     """(seconds, bytes from disk) of a run that needs `parts`, with `ahead` read ahead as runtime/load.py does it."""
-    forgets = not may_stay(sum(part.nbytes for part in ahead), copied_bytes(ahead), available_ram())
+    forgets = not may_stay(ahead, available_ram())
     reader = ReadAhead(ahead, lambda: min(int(options.lead_gib * GIB), lead_for(available_ram())), forgets=forgets)
     run = Run(options.slower, Copies() if options.available_gib else None)
     return run.read_all(parts, reader, options.head_start)

@@ -38,8 +38,8 @@ from .model_files import full_path
 from .own_folder import own_folder
 from .page_cache import fetch
 from .ram import available_ram
-from .read_ahead import Part, ReadAhead, lead_for, may_stay
-from .read_order import MODULATION, Modulation, copied_bytes, looked_at, order_of_use
+from .read_ahead import Part, ReadAhead, lead_for
+from .read_order import MODULATION, Modulation, looked_at, may_stay, order_of_use
 from .stay_in_vram import keep_while_encoding
 from .switches import is_on
 from .vram_order import keep_attention_first
@@ -113,8 +113,7 @@ def _read_ahead(files: Mapping[str, str], plan: LoadPlan) -> ReadAhead:
             parts = order_of_use(files, modulation_order, sees_images=RELEASES[plan.release].sees_images)
         except (OSError, ValueError) as error:
             log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
-    forgets = not may_stay(sum(part.nbytes for part in parts), copied_bytes(parts), available_ram())
-    return ReadAhead(parts, lambda: lead_for(available_ram()), forgets=forgets)
+    return ReadAhead(parts, lambda: lead_for(available_ram()), forgets=not may_stay(parts, available_ram()))
 
 
 def order_of_modulation(path: str, modulation_table: bool) -> Modulation:

@@ -31,7 +31,6 @@ from .page_cache import fetch_end, forget_open
 CHUNK_BYTES = 64 * 1024**2
 LEAD_SECONDS = 0.5  # how long a lead is good for
 IN_USE_BYTES = 1024**3  # of what counts as available, the libraries' own code cannot be spared
-LEFT_BY_COMFYUI_BYTES = 2 * 1024**3  # its copies grow until so much is left: `ensure_pin_budget`, read in 0.33.0
 IDLE_SECONDS = 300.0  # nobody needed the next part for so long: the run went another way
 
 _latest: ReadAhead | None = None
@@ -43,14 +42,6 @@ def lead_for(available_bytes: int) -> int:
     ComfyUI's own copies take up ever more of it, and what was read too early would be pushed out and read again.
     """
     return max(0, available_bytes - IN_USE_BYTES) // 2
-
-
-def may_stay(read_bytes: int, copied_bytes: int, available_bytes: int) -> bool:
-    """Whether what is read can stay in memory beside ComfyUI's copies: the next start of ComfyUI then finds it there.
-
-    Nothing is pushed out only while there is room for all of it and for what ComfyUI and the libraries leave free.
-    """
-    return read_bytes + copied_bytes + LEFT_BY_COMFYUI_BYTES + IN_USE_BYTES <= available_bytes
 
 
 @dataclass(frozen=True)

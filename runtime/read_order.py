@@ -12,13 +12,14 @@ from enum import Enum
 from ..planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
 from ..planner.memory import WRITING_HEAD
 from .modulation_file import MappedFile, is_modulation
-from .read_ahead import Part
+from .read_ahead import IN_USE_BYTES, Part
 
 LOOKED_AT = (".comfy_quant", ".scale_input")  # tensors whose values ComfyUI 0.33.0 looks at while it loads a file
 VISION = ("visual.", "model.visual.")  # of the text encoder
 ORDER = (ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_DIFFUSION_MODEL, ROLE_VAE)
 BEFORE_LAYERS = -1
 MODULATION = "modulation"
+LEFT_BY_COMFYUI_BYTES = 2 * 1024**3  # its copies grow until so much is left: `ensure_pin_budget`, read in 0.33.0
 GAP_BYTES = 1024**2  # tensors this near to each other are read in one go
 _LAYER_NUMBER = {
     ROLE_DIFFUSION_MODEL: re.compile(r"(?:^|\.)transformer_blocks\.(\d+)\."),
@@ -48,9 +49,14 @@ def looked_at(path: str) -> list[tuple[int, int]]:
     return [file.span(name) for name in file.names if name.endswith(LOOKED_AT)]
 
 
-def copied_bytes(parts: Iterable[Part]) -> int:
-    """How much of the parts ComfyUI keeps copies of: all but what a table is made of."""
-    return sum(part.nbytes for part in parts if part.role != MODULATION)
+def may_stay(parts: Iterable[Part], available_bytes: int) -> bool:
+    """Whether what is read can stay in memory beside ComfyUI's copies: the next start of ComfyUI then finds it there.
+
+    Nothing is pushed out only while there is room for all of it and for what ComfyUI and the libraries leave free.
+    ComfyUI keeps copies of all but what a table is made of.
+    """
+    needed = sum(part.nbytes * (1 if part.role == MODULATION else 2) for part in parts)
+    return needed + LEFT_BY_COMFYUI_BYTES + IN_USE_BYTES <= available_bytes
 
 
 def parts_of(role: str, path: str, modulation: Modulation, *, sees_images: bool = False) -> list[Part]:
