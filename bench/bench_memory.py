@@ -124,15 +124,13 @@ def full_bench(host: Host, options: argparse.Namespace) -> Bench:
     def place(base: Path) -> None:
         (base / "models").symlink_to(options.models.resolve(), target_is_directory=True)
 
-    bench = Bench(host, options.output.resolve(), place, options.gpu, options.flags)
+    folder, gpu, flags = options.output.resolve(), options.gpu, options.flags
     if reason := why_no_cache_drop():
-        bench.drop_cache = False
         print(f"Cold runs start with a warm page cache: {reason}.", flush=True)
-    else:
-        largest = max(options.models.rglob("*.safetensors"), key=lambda file: file.stat().st_size)
-        bench.disk_rate = cold_read_rate(largest)
-        print(f"The disk gives {bench.disk_rate / 1e9:.2f} GB/s to a plain read.", flush=True)
-    return bench
+        return Bench(host, folder, place, gpu, flags, drop_cache=False)
+    rate = cold_read_rate(max(options.models.rglob("*.safetensors"), key=lambda file: file.stat().st_size))
+    print(f"The disk gives {rate / 1e9:.2f} GB/s to a plain read.", flush=True)
+    return Bench(host, folder, place, gpu, flags, disk_rate=rate)
 
 
 def defaults(options: argparse.Namespace, **values: object) -> None:

@@ -38,11 +38,7 @@ load_pack()
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER  # noqa: E402
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
 from qwen_image_loader.runtime.page_cache import fetch  # noqa: E402
-from qwen_image_loader.runtime.read_ahead import (  # noqa: E402
-    Part,
-    ReadAhead,
-    lead_for,
-)
+from qwen_image_loader.runtime.read_ahead import Part, ReadAhead, lead_for  # noqa: E402
 from qwen_image_loader.runtime.read_order import (  # noqa: E402
     LEFT_BY_COMFYUI_BYTES,
     MODULATION,

@@ -7,8 +7,10 @@ import mmap
 import os
 from collections.abc import Iterable
 
-WINDOW_BYTES = 8 * 1024**2  # by how much Linux reads ahead where much is set (read_ahead_kb), and what it starts to
-# read at a time when it is asked to; 128 KiB is common
+# By how much Linux reads ahead where much is set (read_ahead_kb; 128 KiB is common), and what it starts to read at
+# a time when it is asked to.
+WINDOW_BYTES = 8 * 1024**2
+_NEED_NOT_STAY = "POSIX_FADV_DONTNEED"
 _WILL_NEED = "POSIX_FADV_WILLNEED"  # systems without the call lack the numbers, too
 
 
@@ -17,13 +19,12 @@ def forget(path: str, spans: Iterable[tuple[int, int]]) -> None:
 
     A file that is gone is nothing to forget.
     """
-    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-        forget_open(file.fileno(), spans)
+    _advise_file(path, spans, _NEED_NOT_STAY)
 
 
 def forget_open(file: int, spans: Iterable[tuple[int, int]]) -> None:
     """Like `forget`, of an open file."""
-    _advise(file, spans, "POSIX_FADV_DONTNEED")
+    _advise(file, spans, _NEED_NOT_STAY)
 
 
 def fetch(path: str, spans: Iterable[tuple[int, int]]) -> None:
@@ -32,8 +33,7 @@ def fetch(path: str, spans: Iterable[tuple[int, int]]) -> None:
     For small pieces here and there: whoever looks at one after the other waits for the disk at each.
     A file that is gone is nothing to read.
     """
-    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-        _advise(file.fileno(), spans, _WILL_NEED)
+    _advise_file(path, spans, _WILL_NEED)
 
 
 def fetch_end(file: int, first: int, last: int) -> None:
@@ -45,6 +45,11 @@ def fetch_end(file: int, first: int, last: int) -> None:
     begin = max(first, last - 2 * WINDOW_BYTES)
     begin += -begin % mmap.PAGESIZE
     _advise(file, ((edge, min(last, edge + WINDOW_BYTES)) for edge in range(begin, last, WINDOW_BYTES)), _WILL_NEED)
+
+
+def _advise_file(path: str, spans: Iterable[tuple[int, int]], advice: str) -> None:
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        _advise(file.fileno(), spans, advice)
 
 
 def _advise(file: int, spans: Iterable[tuple[int, int]], advice: str) -> None:

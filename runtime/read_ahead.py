@@ -144,7 +144,7 @@ class ReadAhead:
             self._changed.notify()
 
     def _run(self) -> None:
-        buffer = memoryview(bytearray(CHUNK_BYTES))
+        buffer = memoryview(torch.empty(CHUNK_BYTES, dtype=torch.uint8).numpy())  # takes no memory before it is used
         index = forgotten = 0
         files = _OpenFiles()
         try:

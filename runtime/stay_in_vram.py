@@ -52,8 +52,7 @@ def bytes_to_keep(sizes: Sequence[int], free: int, needed: int) -> list[int]:
 def _protect(text_model: torch.nn.Module, args: tuple[Any, ...]) -> None:
     patchers = _streamed()
     own = next((patcher for patcher in patchers if text_model in patcher.model.children()), None)
-    room = None if own is None else _vram_of(own)
-    if own is None or room is None or torch.compiler.is_compiling():
+    if own is None or (room := _vram_of(own)) is None:
         return
     models = _diffusion_models(patchers, own.load_device)
     largest = max(weight.numel() * weight.element_size() for weight in text_model.parameters())
@@ -69,7 +68,9 @@ def _release(*_: object) -> None:
 
 
 def _streamed() -> list[Any]:
-    """The patchers of all models that are loaded with dynamic VRAM, the one used latest first."""
+    """The patchers of all models that are loaded with dynamic VRAM, the latest first; none in a compilation."""
+    if torch.compiler.is_compiling():
+        return []
     return [patcher for patcher in comfy.model_management.loaded_models() if is_dynamic(patcher)]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 _, scene, folder = sys.argv
 models = json.load(sys.stdin)
 sys.path.insert(0, os.environ["COMFYUI_PATH"])
-sys.path.append(str(Path(__file__).resolve().parents[2] / "comfyui"))
+sys.path += [str(Path(__file__).resolve().parents[3] / folder) for folder in ("tests/comfyui", "demo")]
 sys.argv = [sys.argv[0], *os.environ.get("COMFYUI_ARGS", "--cpu").split()]
 
 import comfy.options  # noqa: E402

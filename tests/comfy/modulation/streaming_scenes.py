@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import importlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,7 +138,6 @@ class Room:
 def staying_in_vram(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     """What may not be pushed out of VRAM while a prompt is encoded. RAM plays the part of VRAM, of a card that is
     so large that what other programs take meanwhile does not matter."""
-    sys.path.append(str(Path(__file__).resolve().parents[3] / "demo"))
     importlib.import_module("short_text_encoder")  # as long as the tiny file's
     kind = comfy.sd.CLIPType.QWEN_IMAGE
     stock, clip = (comfy.sd.load_clip([models["text_encoder"]], clip_type=kind) for _ in range(2))
