@@ -44,7 +44,7 @@ from qwen_image_loader.runtime.read_order import (  # noqa: E402
     MODULATION,
     Modulation,
     looked_at,
-    may_stay,
+    need_not_stay,
     parts_of,
 )
 from sweep.cells import GIB  # noqa: E402
@@ -118,8 +118,8 @@ def look_at_marks(path: str, repeat: int) -> None:
 
 def run_once(parts: Sequence[Part], ahead: Sequence[Part], options: argparse.Namespace) -> tuple[float, int]:
     """(seconds, bytes from disk) of a run that needs `parts`, with `ahead` read ahead as runtime/load.py does it."""
-    forgets = not may_stay(ahead, available_ram())
-    reader = ReadAhead(ahead, lambda: min(int(options.lead_gib * GIB), lead_for(available_ram())), forgets=forgets)
+    gives_up = need_not_stay(ahead, available_ram(), {})
+    reader = ReadAhead(ahead, lambda: min(int(options.lead_gib * GIB), lead_for(available_ram())), gives_up)
     run = Run(options.slower, Copies() if options.available_gib else None)
     return run.read_all(parts, reader, options.head_start)
 

@@ -13,6 +13,7 @@ ROLE_TEXT_ENCODER = "text_encoder"
 ROLE_VAE = "vae"
 ROLE_LORA = "lora"
 ROLES = (ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER, ROLE_VAE, ROLE_LORA)
+STAGE_OF = {ROLE_TEXT_ENCODER: "encode", ROLE_DIFFUSION_MODEL: "sample", ROLE_VAE: "decode"}  # a LoRA has none
 
 
 @dataclass(frozen=True, slots=True)

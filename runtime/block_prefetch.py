@@ -38,6 +38,11 @@ def add_block_prefetch(model: ModelPatcher) -> None:
         block.register_forward_pre_hook(prefetch.before_block)
 
 
+def is_on_its_way(block: torch.nn.Module) -> bool:
+    """Whether the host has begun to bring this block's weights: it notes so in each of their modules."""
+    return any(hasattr(module, "_prefetch") for module in block.modules())
+
+
 class _BlockPrefetch:
     """The host's queue of one forward: never more in it than the block that was brought last and the next one."""
 
@@ -62,6 +67,8 @@ class _BlockPrefetch:
             self._queue.pop()  # the mark of the end, which the host sets because it expects all blocks in advance
 
     def before_block(self, block: Any, args: tuple[Any, ...]) -> None:
+        if self._queue == [None] and is_on_its_way(block):
+            self._queue = None  # the host brings this model's blocks itself; twice, it would never let go of them
         self._bring(block)
 
     def after_model(self, module: Any, args: tuple[Any, ...], output: Any) -> None:

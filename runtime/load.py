@@ -21,6 +21,7 @@ from ..planner.load_plan import (
     ROLE_LORA,
     ROLE_TEXT_ENCODER,
     ROLE_VAE,
+    STAGE_OF,
     LoadPlan,
     PlannedFile,
     SamplerSettings,
@@ -29,6 +30,7 @@ from ..planner.releases import RELEASES
 from . import modulation
 from .block_prefetch import add_block_prefetch
 from .events import server_is_idle
+from .fast_disk import reads_again
 from .file_stamp import file_stamp
 from .held_parts import HeldParts
 from .log import log
@@ -39,7 +41,7 @@ from .own_folder import own_folder
 from .page_cache import fetch
 from .ram import available_ram
 from .read_ahead import Part, ReadAhead, lead_for
-from .read_order import MODULATION, Modulation, looked_at, may_stay, order_of_use
+from .read_order import MODULATION, Modulation, looked_at, need_not_stay, order_of_use
 from .stay_in_vram import keep_while_encoding
 from .switches import is_on
 from .vram_order import keep_attention_first
@@ -105,15 +107,23 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
 def _read_ahead(files: Mapping[str, str], plan: LoadPlan) -> ReadAhead:
     """Reads `files`, role -> path, before they are needed; without dynamic VRAM the host loads them whole at once."""
     parts: list[Part] = []
+    gives_up: set[str] = set()
     if getattr(sys.modules.get("comfy.memory_management"), "aimdo_enabled", False) and is_on("read-ahead"):
         try:
             for path in files.values():
                 fetch(path, looked_at(path))
             modulation_order = order_of_modulation(files.get(ROLE_DIFFUSION_MODEL, ""), plan.modulation_table)
             parts = order_of_use(files, modulation_order, sees_images=RELEASES[plan.release].sees_images)
+            gives_up = need_not_stay(parts, available_ram(), _read_again(files, plan))
         except (OSError, ValueError) as error:
             log.debug("Nothing is read ahead: %s", error)  # the host says what is wrong with the file when it loads it
-    return ReadAhead(parts, lambda: lead_for(available_ram()), forgets=not may_stay(parts, available_ram()))
+    return ReadAhead(parts, lambda: lead_for(available_ram()), gives_up)
+
+
+def _read_again(files: Mapping[str, str], plan: LoadPlan) -> dict[str, int]:
+    """Of the roles whose files the host reads again for what is in VRAM, the bytes that it keeps copies of."""
+    streamed = {stage.stage: stage.streamed_bytes for stage in plan.stages}
+    return {role: streamed[stage] for role, stage in STAGE_OF.items() if role in files and reads_again(files[role])}
 
 
 def order_of_modulation(path: str, modulation_table: bool) -> Modulation:

@@ -3,7 +3,7 @@
 ComfyUI with dynamic VRAM reads a layer when it is about to run, so the disk rests while memory is pinned, weights are
 patched and the card computes. One thread here keeps it busy meanwhile. What it reads, ComfyUI then finds in memory;
 what ComfyUI has come to already is left out, so no byte is read twice. Where RAM is scarce, what the run has left
-behind is given up, for ComfyUI has copies of its own; what ComfyUI tells the system to give up mostly stays where that
+behind and ComfyUI has copies of is given up; what ComfyUI tells the system to give up mostly stays where that
 keeps files in large pieces (Linux 6.18, ext4: 95 % of what is read 2 MiB by 2 MiB), and would push out what was read
 ahead.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import FileIO
@@ -62,17 +62,17 @@ class ReadAhead:
     """One pass over `parts`, at most `lead_bytes()` ahead of what the run has left behind, asked every half second.
 
     A context for the time in which the files are loaded: it begins to read, which ends what an earlier one still read,
-    and stops when loading fails. With `forgets`, the page cache is told to give up what the run has left behind.
+    and stops when loading fails. What the run has left behind of the roles `gives_up` the page cache is to give up.
     """
 
-    def __init__(self, parts: Sequence[Part], lead_bytes: Callable[[], int], *, forgets: bool = True) -> None:
+    def __init__(self, parts: Sequence[Part], lead_bytes: Callable[[], int], gives_up: Collection[str] = ()) -> None:
         self.read_bytes = 0
         self._parts = parts
         self._index = {(part.role, part.number): index for index, part in enumerate(parts)}
         self._begins = list(accumulate((part.nbytes for part in parts), initial=0))
         self._lead_bytes = lead_bytes
         self._lead, self._lead_until = 0, 0.0
-        self._forgets = forgets
+        self._gives_up = frozenset(gives_up)
         self._needed = -1  # the last part that the run has come to
         self._done = 0  # so many parts are left behind
         self._stopped = False
@@ -158,8 +158,9 @@ class ReadAhead:
                         return
                     done, index = self._done, max(index, self._needed + 1)
                     may_read = self._may_read(index)
-                for part in self._parts[forgotten:done] if self._forgets else ():
-                    forget_open(files.get(part.path).fileno(), part.spans)
+                for part in self._parts[forgotten:done]:
+                    if part.role in self._gives_up:
+                        forget_open(files.get(part.path).fileno(), part.spans)
                 forgotten = done
                 if may_read:
                     self._read(index, files.get(self._parts[index].path), buffer)

@@ -49,14 +49,28 @@ def looked_at(path: str) -> list[tuple[int, int]]:
     return [file.span(name) for name in file.names if name.endswith(LOOKED_AT)]
 
 
-def may_stay(parts: Iterable[Part], available_bytes: int) -> bool:
-    """Whether what is read can stay in memory beside ComfyUI's copies: the next start of ComfyUI then finds it there.
+def need_not_stay(parts: Iterable[Part], available_bytes: int, read_again: Mapping[str, int]) -> set[str]:
+    """The roles whose parts are to make room in memory as soon as the run has passed them.
 
-    Nothing is pushed out only while there is room for all of it and for what ComfyUI and the libraries leave free.
-    ComfyUI keeps copies of all but what a table is made of.
+    `read_again`: of the roles whose files ComfyUI reads again for what is in VRAM, the bytes that it has copies of;
+    of other files it has copies of all but what a table is made of. Where everything fits into memory, with the copies
+    and what ComfyUI and the libraries leave free, it all stays: the next start of ComfyUI finds it there. Where not,
+    what is read again stays while there is room, the text encoder first: it is what the next prompt needs.
     """
-    needed = sum(part.nbytes * (1 if part.role == MODULATION else 2) for part in parts)
-    return needed + LEFT_BY_COMFYUI_BYTES + IN_USE_BYTES <= available_bytes
+    sizes: dict[str, int] = {}
+    for part in parts:
+        sizes[part.role] = sizes.get(part.role, 0) + part.nbytes
+    room = available_bytes - LEFT_BY_COMFYUI_BYTES - IN_USE_BYTES
+    copied = {role: 0 if role == MODULATION else read_again.get(role, size) for role, size in sizes.items()}
+    if sum(sizes.values()) + sum(copied.values()) <= room:
+        return set()
+    room -= sum(copied[role] for role in sizes if role in read_again)
+    given_up = set(sizes)
+    for role in (ROLE_TEXT_ENCODER, ROLE_DIFFUSION_MODEL, ROLE_VAE):
+        if role in read_again and sizes.get(role, 0) <= room:
+            room -= sizes.get(role, 0)
+            given_up.discard(role)
+    return given_up
 
 
 def parts_of(role: str, path: str, modulation: Modulation, *, sees_images: bool = False) -> list[Part]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from page_cache_share import page_cache_share, why_it_keeps_all
-from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
+from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
 from qwen_image_loader.planner.releases import RELEASES
 from qwen_image_loader.runtime import read_ahead
 from qwen_image_loader.runtime.modulation_file import is_modulation
@@ -25,7 +25,7 @@ from qwen_image_loader.runtime.read_order import (
     MODULATION,
     Modulation,
     looked_at,
-    may_stay,
+    need_not_stay,
     order_of_use,
     parts_of,
 )
@@ -54,7 +54,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
     def start(lead_bytes: int) -> ReadAhead:
         parts = [Part("model", n, str(path), ((n * SIZE, (n + 1) * SIZE),)) for n in range(4)]
-        begun.append(ReadAhead(parts, lambda: lead_bytes))
+        begun.append(ReadAhead(parts, lambda: lead_bytes, ["model"]))
         return begun[-1]
 
     yield start
@@ -91,13 +91,37 @@ def test_with_little_memory_left_a_few_blocks_wait_and_with_none_nothing_does() 
     assert lead_for(0) == 0
 
 
-@pytest.mark.parametrize(("available_gib", "stays"), [(13, False), (29, False), (45, False), (58, True), (120, True)])
-def test_with_memory_for_the_files_and_their_copies_the_files_stay_for_the_next_start(
-    available_gib: int, stays: bool
+TEMPLATE_BYTES = {
+    ROLE_LORA: 1_700_000_000,
+    ROLE_TEXT_ENCODER: 8_600_000_000,
+    MODULATION: 6_800_000_000,
+    ROLE_DIFFUSION_MODEL: 13_600_000_000,
+    ROLE_VAE: 250_000_000,
+}
+ALL_FILES = set(TEMPLATE_BYTES)
+FAST_DISK = {ROLE_TEXT_ENCODER: 2_500_000_000, ROLE_DIFFUSION_MODEL: 7_900_000_000, ROLE_VAE: 0}  # 8 GB of VRAM
+NOT_READ_AGAIN = {ROLE_LORA, MODULATION}
+
+
+@pytest.mark.parametrize(
+    ("available_gib", "read_again", "makes_room"),
+    [
+        (13, {}, ALL_FILES),
+        (29, {}, ALL_FILES),
+        (45, {}, ALL_FILES),
+        (58, {}, set()),
+        (120, {}, set()),
+        (13, FAST_DISK, {*NOT_READ_AGAIN, ROLE_TEXT_ENCODER, ROLE_DIFFUSION_MODEL}),
+        (29, FAST_DISK, {*NOT_READ_AGAIN, ROLE_DIFFUSION_MODEL}),
+        (40, FAST_DISK, NOT_READ_AGAIN),
+        (60, FAST_DISK, set()),
+    ],
+)
+def test_what_is_read_again_or_fits_beside_its_copies_stays_in_memory(
+    available_gib: int, read_again: dict[str, int], makes_room: set[str]
 ) -> None:
-    modulation, blocks, others = 6_800_000_000, 13_600_000_000, 11_400_000_000  # others: text encoder, LoRA, VAE
-    parts = [Part(MODULATION, 0, "", ((0, modulation),)), Part("model", 0, "", ((0, blocks + others),))]
-    assert may_stay(parts, available_gib * 1024**3) == stays
+    parts = [Part(role, 0, "", ((0, size),)) for role, size in TEMPLATE_BYTES.items()]
+    assert need_not_stay(parts, available_gib * 1024**3, read_again) == makes_room
 
 
 def test_the_lead_shrinks_with_the_memory_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +176,7 @@ def test_what_the_run_has_left_behind_makes_room_where_that_is_scarce(tmp_path: 
     os.sync()  # what is not on the disk yet cannot be given up
     parts = [Part("model", n, str(path), ((n * size, (n + 1) * size),)) for n in range(2)]
     behind, present = (lambda n=n: page_cache_share(str(path), parts[n].spans) for n in range(2))
-    with ReadAhead(parts, lambda: 2 * size, forgets=forgets) as ahead:
+    with ReadAhead(parts, lambda: 2 * size, ["model"] if forgets else ["another"]) as ahead:
         until(lambda: ahead.read_bytes == 2 * size)
         ahead.reached("model", 1)
         if forgets:
@@ -174,7 +198,7 @@ def test_what_is_behind_a_part_stays_on_the_disk(tmp_path: Path) -> None:
     os.sync()
     forget(str(path), [(0, 96 * mib)])
     part = Part("model", 0, str(path), ((mib + 77, 40 * mib + 77), (64 * mib + 5, 70 * mib + 5)))
-    with ReadAhead([part], lambda: 1, forgets=False) as ahead:
+    with ReadAhead([part], lambda: 1) as ahead:
         until(lambda: ahead.read_bytes == part.nbytes)
         assert page_cache_share(str(path), part.spans) > 0.9
         assert page_cache_share(str(path), [(41 * mib, 64 * mib), (71 * mib, 96 * mib)]) < 0.05

@@ -22,6 +22,21 @@ def test_the_hosts_queue_holds_the_block_that_runs_and_nothing_at_the_end(play):
     assert facts["queue"] == {"seen": [True, True, True], "left": [None], "after": None}
 
 
+def test_blocks_are_not_brought_twice_where_the_host_brings_them_itself(play):
+    """Brought twice and given up once they would stay in VRAM for good."""
+    facts = play("streaming")
+    if "queue" not in facts:
+        pytest.skip("this ComfyUI has no block prefetch")
+    assert facts["the host brings the blocks"] == {"queue": None, "noted": True, "cleaned": True}
+
+
+def test_the_hosts_flags_say_whether_files_are_read_again(play):
+    facts = play("streaming")
+    if "fast disk" not in facts:
+        pytest.skip("this ComfyUI has no --fast-disk")
+    assert facts["fast disk"] == {"off": False, "on": True, "high RAM": False}
+
+
 def test_a_lora_held_in_ram_gives_the_same_weights_where_the_host_streams(play):
     facts = play("streaming")
     assert facts["lora, streamed"]["layers"] > 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import comfy.cli_args
 import comfy.lora
 import comfy.model_management
 import comfy.model_patcher
@@ -23,6 +24,7 @@ block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
 modulation_file: Any = importlib.import_module("qil.runtime.modulation_file")
 modulation_weights: Any = importlib.import_module("qil.runtime.modulation_weights")
+fast_disk: Any = importlib.import_module("qil.runtime.fast_disk")
 stay_in_vram: Any = importlib.import_module("qil.runtime.stay_in_vram")
 vram_order: Any = importlib.import_module("qil.runtime.vram_order")
 load: Any = importlib.import_module("qil.runtime.load")
@@ -41,6 +43,7 @@ def streaming(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts
     yield from reading_order(models)
     yield from reading_once(models, folder)
     yield from benchmark_switches(folder)
+    yield from fast_disks(models)
 
 
 def host_prefetch(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
@@ -66,6 +69,13 @@ def host_prefetch(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     last = prefetch._queue
     prefetch.after_model(None, (), None)
     yield "queue", {"seen": seen, "left": last, "after": prefetch._queue}
+    prefetch._queue = [None]
+    blocks[0].attn.to_q._prefetch = {"signature": None}  # as a host leaves it that brings the blocks itself
+    prefetch.before_block(blocks[0], ())
+    noted = block_prefetch.is_on_its_way(blocks[0])
+    host.cleanup_prefetched_modules(blocks[0], [blocks[0].attn.to_q])
+    cleaned = not block_prefetch.is_on_its_way(blocks[0])
+    yield "the host brings the blocks", {"queue": prefetch._queue, "noted": noted, "cleaned": cleaned}
 
 
 def held_lora(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
@@ -221,3 +231,18 @@ def benchmark_switches(folder: Path) -> Iterator[tuple[str, Facts]]:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("block-prefetch\nread-ahead", encoding="utf-8")
     yield "with the file", {name: switches.is_on(name) for name in ("block-prefetch", "read-ahead", "lora-in-ram")}
+
+
+def fast_disks(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
+    args = comfy.cli_args.args
+    if not hasattr(args, "fast_disk"):
+        return
+    before = args.fast_disk, args.high_ram
+    answers = {}
+    try:
+        for flags in ((False, False), (True, False), (True, True)):
+            args.fast_disk, args.high_ram = flags
+            answers[flags] = fast_disk.reads_again(models["fp8"])
+    finally:
+        args.fast_disk, args.high_ram = before
+    yield "fast disk", {"off": answers[False, False], "on": answers[True, False], "high RAM": answers[True, True]}
