@@ -1,8 +1,8 @@
 """Load Qwen-Image against the official template under memory limits, on a real ComfyUI: `python bench/bench_memory.py`.
 
 With an NVIDIA GPU: full-size files with random weights, cells of VRAM x RAM, each with stock's graph and the loader's
-in turn. Limiting RAM and dropping the page cache need Linux and root. Without a GPU, or with --cpu: a small run with
-tiny models that shows that everything works; its times say nothing. See bench/README.md.
+in turn. Limiting RAM needs Linux and root, cold runs need Linux. Without a GPU, or with --cpu: a small run with tiny
+models that shows that everything works; its times say nothing. See bench/README.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sweep.cells import (  # noqa: E402
 from sweep.environment import cold_read_rate, describe, find_gpu, why_cell_is_impossible  # noqa: E402
 from sweep.full_size_models import FILES_OF_RECIPE, files_for, make_full_size_models  # noqa: E402
 from sweep.latent_check import check_latents  # noqa: E402
-from sweep.limits import LimitError, why_no_cache_drop  # noqa: E402
+from sweep.limits import LimitError, why_no_cold_files  # noqa: E402
 from sweep.plot import draw  # noqa: E402
 from sweep.results import Results, Row  # noqa: E402
 from sweep.session import Bench, Session, run_session  # noqa: E402
@@ -112,7 +112,7 @@ def small_bench(host: Host, options: argparse.Namespace) -> Bench:
         shutil.copytree(SHORT_TEXT_ENCODER, base / "custom_nodes" / SHORT_TEXT_ENCODER.name)
 
     flags = ("--cpu", *options.flags)
-    return Bench(host, options.output.resolve(), place, None, flags, TINY_PIXELS, drop_cache=False)
+    return Bench(host, options.output.resolve(), place, None, flags, TINY_PIXELS)
 
 
 def full_bench(host: Host, options: argparse.Namespace) -> Bench:
@@ -125,12 +125,13 @@ def full_bench(host: Host, options: argparse.Namespace) -> Bench:
         (base / "models").symlink_to(options.models.resolve(), target_is_directory=True)
 
     folder, gpu, flags = options.output.resolve(), options.gpu, options.flags
-    if reason := why_no_cache_drop():
-        print(f"Cold runs start with a warm page cache: {reason}.", flush=True)
-        return Bench(host, folder, place, gpu, flags, drop_cache=False)
-    rate = cold_read_rate(max(options.models.rglob("*.safetensors"), key=lambda file: file.stat().st_size))
+    if reason := why_no_cold_files():
+        print(f"Cold runs find model files in memory: {reason}.", flush=True)
+        return Bench(host, folder, place, gpu, flags)
+    files = sorted(options.models.rglob("*.safetensors"), key=lambda file: file.stat().st_size)
+    rate = cold_read_rate(files[-1])
     print(f"The disk gives {rate / 1e9:.2f} GB/s to a plain read.", flush=True)
-    return Bench(host, folder, place, gpu, flags, disk_rate=rate)
+    return Bench(host, folder, place, gpu, flags, cold_files=files, disk_rate=rate)
 
 
 def defaults(options: argparse.Namespace, **values: object) -> None:

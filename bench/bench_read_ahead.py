@@ -1,4 +1,4 @@
-"""Reading ahead against not: `python bench/bench_read_ahead.py MODEL.safetensors`, on Linux as root (cold page caches).
+"""Reading ahead against not: `python bench/bench_read_ahead.py MODEL.safetensors`, on Linux.
 
 Reads the layers of a diffusion model the way ComfyUI 0.33.0 does with dynamic VRAM: each tensor by eight threads in
 pieces of 2 MiB past the page cache, then a pause as long as pinning, patching and copying took on the machine of
@@ -48,7 +48,7 @@ from qwen_image_loader.runtime.read_order import (  # noqa: E402
     parts_of,
 )
 from sweep.cells import GIB  # noqa: E402
-from sweep.limits import drop_page_cache, why_no_cache_drop  # noqa: E402
+from sweep.limits import make_cold, why_no_cold_files  # noqa: E402
 
 PIECE = 2 * 1024**2
 THREADS = 8
@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--start-again", action="store_true", help="a second start after each run, the table is there")
     parser.add_argument("--marks", action="store_true", help="only: the marks of a quantized model")
     options = parser.parse_args()
-    reason = why_no_cache_drop() or why_not_available(options.available_gib)
+    reason = why_no_cold_files() or why_not_available(options.available_gib)
     if reason:
         print(reason)
         return 1
@@ -87,6 +87,7 @@ def main() -> int:
     seconds: dict[str, list[float]] = {name: [] for name in orders}
     for _ in range(options.repeat):
         for name, ahead in orders.items():
+            make_cold(filter(None, (options.model, options.text_encoder)))
             with ram_for(options.available_gib):
                 taken, read = run_once(parts, ahead, options)
                 again = run_once(blocks, blocks if ahead else [], options) if options.start_again else ()
@@ -104,7 +105,7 @@ def look_at_marks(path: str, repeat: int) -> None:
     """Print seconds and bytes from disk, in turn without and with asking for the marks first."""
     marks = looked_at(path)
     for asks in [False, True] * repeat:
-        drop_page_cache()
+        make_cold([Path(path)])
         before, began = psutil.Process().io_counters().read_bytes, time.monotonic()
         if asks:
             fetch(path, marks)
@@ -140,8 +141,7 @@ def why_not_available(gib: float | None) -> str:
 
 @contextmanager
 def ram_for(gib: float | None) -> Iterator[None]:
-    """An empty page cache, and all available RAM but `gib` of it held back; None: nothing is."""
-    drop_page_cache()
+    """All available RAM but `gib` of it is held back; None: nothing is."""
     size = 0 if gib is None else available_ram() - int(gib * GIB)
     held = take(size) if size > 0 else None
     try:

@@ -15,7 +15,7 @@ import psutil
 from comfyui_host import REPOSITORY, Host
 
 from .cells import GIB, Cell
-from .limits import drop_page_cache, why_no_ram_limit
+from .limits import make_cold, why_no_ram_limit
 
 if TYPE_CHECKING:
     from .session import Bench
@@ -55,16 +55,16 @@ def describe(host: Host, gpu: dict[str, str] | None, bench: Bench) -> dict[str, 
         "ram_gib": round(psutil.virtual_memory().total / GIB, 1),
         "flags": list(bench.flags),
         "pixels": bench.pixels,
-        "page_cache_dropped": bench.drop_cache,
+        "cold_files": len(bench.cold_files),
         "disk_gb_per_s": bench.disk_rate and round(bench.disk_rate / 1e9, 2),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
 
 def cold_read_rate(path: Path, most_bytes: int = 2 * GIB) -> float:
-    """Bytes a second of a plain read of a file's first `most_bytes` from the disk; drops the page cache."""
+    """Bytes a second of a plain read of a file's first `most_bytes` from the disk."""
     buffer = bytearray(PIECE_BYTES)
-    drop_page_cache()
+    make_cold([path])
     begin, read = time.perf_counter(), 0
     with path.open("rb", buffering=0) as file:
         while read < most_bytes and (count := file.readinto(buffer)):

@@ -1,4 +1,6 @@
-"""Makes one machine look smaller: GPU memory held by another process, RAM limited by a control group.
+"""Makes one machine look smaller, and as if just started.
+
+GPU memory is held by another process, RAM limited by a control group, and files are not in memory.
 
 Linux only; the RAM limit needs root and control groups version 2.
 """
@@ -9,12 +11,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 GROUPS = Path("/sys/fs/cgroup")
 GROUP_NAME = "qwen-image-loader-bench"
-DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 HOLD_VRAM = Path(__file__).with_name("hold_vram.py")
 RAM_BYTES = "QIL_BENCH_RAM_BYTES"
 RAM_GROUP = "QIL_BENCH_RAM_GROUP"
@@ -74,10 +76,13 @@ def why_no_ram_limit() -> str:
 
 
 class ControlGroup:
-    """A control group with a memory limit. A process enters it by writing its id into `processes`."""
+    """A control group with a memory limit. A process enters it by writing its id into `processes`.
+
+    Each benchmark has a name of its own for it, for another one may run beside it on another GPU.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
-        self.path = GROUPS / GROUP_NAME
+        self.path = GROUPS / f"{GROUP_NAME}-{os.getpid()}"
         self.limit_bytes = limit_bytes
 
     @property
@@ -182,14 +187,14 @@ def gpu_variables(gpu: int) -> dict[str, str]:
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(gpu)}
 
 
-def why_no_cache_drop() -> str:
-    """The reason why the page cache cannot be dropped here, or ""."""
-    if sys.platform != "linux":
-        return "the page cache can be dropped on Linux only"
-    return "" if os.geteuid() == 0 and os.access(DROP_CACHES, os.W_OK) else "dropping the page cache needs root"
+def why_no_cold_files() -> str:
+    """The reason why the system cannot be made to give up what it holds of files here, or ""."""
+    return "" if sys.platform == "linux" else "only Linux gives up what it holds of a file when it is told to"
 
 
-def drop_page_cache() -> None:
-    """Forget all files that the kernel holds in memory; needs root."""
-    os.sync()
-    DROP_CACHES.write_text("3")
+def make_cold(files: Iterable[Path]) -> None:
+    """Have the system give up what it holds of these files in memory, but for what a process has mapped."""
+    for path in files:
+        with path.open("rb") as file:
+            os.fdatasync(file.fileno())  # what is not on the disk yet cannot be given up
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -23,7 +23,7 @@ from workflow_graphs import Graph
 from .cells import COLD, GIB, RESTART, STOCK, Cell
 from .graphs import SIDE_PIXELS, graph_for
 from .limited_server import LimitedServer, prepare_base
-from .limits import ControlGroup, HeldVram, drop_page_cache, gpu_variables, write_site_hook
+from .limits import ControlGroup, HeldVram, gpu_variables, make_cold, write_site_hook
 from .meters import GpuMeter, Meters
 from .node_times import node_seconds
 from .results import OK, Row
@@ -43,7 +43,8 @@ Pixels = np.ndarray[Any, Any]
 class Bench:
     """What all sessions share. `gpu` is None on the CPU; `images` are stock's, to compare the others with.
 
-    disk_rate: bytes a second of a plain read of a model file, where the page cache can be dropped.
+    cold_files: what a cold run reads from the disk; none: it finds in memory what is there.
+    disk_rate: bytes a second of a plain read of a model file, where there are cold files.
     """
 
     host: Host
@@ -52,7 +53,7 @@ class Bench:
     gpu: int | None
     flags: tuple[str, ...] = ()
     pixels: int = SIDE_PIXELS
-    drop_cache: bool = True
+    cold_files: Sequence[Path] = ()
     disk_rate: float | None = None
     images: dict[tuple[str, str, str, int], Pixels] = field(default_factory=dict)
 
@@ -100,9 +101,7 @@ def run_session(bench: Bench, session: Session) -> Iterator[Row]:
 def _serve(
     bench: Bench, session: Session, base: Path, gpu: GpuMeter | None, runs: Sequence[tuple[str, int]]
 ) -> Iterator[Row]:
-    """One server start and `runs`, (kind, number), the first of them from a dropped page cache."""
-    if bench.drop_cache:
-        drop_page_cache()
+    """One server start and `runs`, (kind, number); before the first of them no model file is in memory."""
     with contextlib.ExitStack() as stack:
         environment = gpu_variables(bench.gpu) if bench.gpu is not None else {}
         group = None
@@ -119,6 +118,7 @@ def _serve(
             return
         start_seconds = time.monotonic() - began
         object_info = server.object_info()
+        make_cold(bench.cold_files)
         meters = stack.enter_context(Meters(server.pid, group, gpu))
         for index, run in enumerate(runs):
             kind, number = run

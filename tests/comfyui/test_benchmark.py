@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_host import REPOSITORY, Host
+from page_cache_share import page_cache_share, why_it_keeps_all
 from PIL import Image
 
 BENCH = REPOSITORY / "bench"
@@ -19,7 +20,7 @@ sys.path.append(str(BENCH))
 from sweep.cells import ALL_CELLS, COLD, GIB, LIGHTNING_8, LOADER, NEW_SEED, STOCK, Cell, parse_cells  # noqa: E402
 from sweep.disk_trace import disk_rest  # noqa: E402
 from sweep.environment import code_id  # noqa: E402
-from sweep.limits import ControlGroup, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
+from sweep.limits import ControlGroup, make_cold, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
 from sweep.results import Results, Row, medians  # noqa: E402
 from sweep.session import predicted_peak_bytes, read_step_bar  # noqa: E402
 from sweep.table import failure_list, result_table  # noqa: E402
@@ -182,6 +183,19 @@ def test_a_process_cannot_outgrow_its_control_group() -> None:
         grow = f"echo $$ > {group.processes} && exec {sys.executable} -c 'x = bytearray(2 << 30)'"
         assert subprocess.run(["sh", "-c", grow]).returncode != 0
         assert group.oom_kills() == 1
+
+
+def test_before_a_cold_run_no_byte_of_a_model_file_is_in_memory(tmp_path: Path) -> None:
+    reason = why_it_keeps_all(tmp_path)
+    if reason:
+        pytest.skip(reason)
+    model, other = tmp_path / "model", tmp_path / "other"
+    for path in (model, other):
+        path.write_bytes(bytes(64 * MIB))
+        assert page_cache_share(str(path), [(0, 64 * MIB)]) == 1
+    make_cold([model])
+    assert page_cache_share(str(model), [(0, 64 * MIB)]) == 0
+    assert page_cache_share(str(other), [(0, 64 * MIB)]) == 1, "of another benchmark, on another GPU"
 
 
 def test_bytes_read_are_summed_over_disks(tmp_path: Path) -> None:
