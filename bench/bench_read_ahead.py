@@ -9,7 +9,9 @@ With --text-encoder FILE that file is read before the model. With --available-gi
 16 GiB) there is no more RAM than that, and the host keeps a copy of each layer in it until 2 GiB are left, as ComfyUI
 does. With --start-again each run is followed by one of a new start, which finds what the first one left in memory.
 With --marks, of a quantized model, only this is measured: how long it takes to look at the marks of its layers, as
-ComfyUI does while it loads the file, with and without asking for all of them before.
+ComfyUI does while it loads the file, with and without asking for all of them before. With --casting only this: how long
+it takes to cast the matrices of a Lightning LoRA on the CPU, alone and beside the reading of MODEL, giving way to it or
+not.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("bench", "demo", "tests/comfyui")]
@@ -36,6 +39,7 @@ from load_pack import load_pack  # noqa: E402
 load_pack()
 
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER  # noqa: E402
+from qwen_image_loader.runtime import read_ahead  # noqa: E402
 from qwen_image_loader.runtime.modulation_file import MappedFile, is_modulation  # noqa: E402
 from qwen_image_loader.runtime.page_cache import fetch  # noqa: E402
 from qwen_image_loader.runtime.read_ahead import Part, ReadAhead, lead_for  # noqa: E402
@@ -53,6 +57,8 @@ from sweep.limits import make_cold, why_no_cold_files  # noqa: E402
 PIECE = 2 * 1024**2
 THREADS = 8
 PAUSE_SECONDS_PER_GB = 0.6
+LORA_MATRICES = 1440  # two for each of 12 layers in 60 blocks
+HEAD_START_SECONDS = 0.2
 TABLE_PAUSE_SECONDS_PER_GB = 0.4  # from mapped memory to the card; an estimate
 
 
@@ -68,6 +74,7 @@ def main() -> int:
     parser.add_argument("--available-gib", type=float, metavar="N", help="RAM for files and the host's copies")
     parser.add_argument("--start-again", action="store_true", help="a second start after each run, the table is there")
     parser.add_argument("--marks", action="store_true", help="only: the marks of a quantized model")
+    parser.add_argument("--casting", action="store_true", help="only: casting a LoRA beside reading ahead")
     options = parser.parse_args()
     reason = why_no_cold_files() or why_not_available(options.available_gib)
     if reason:
@@ -75,6 +82,9 @@ def main() -> int:
         return 1
     if options.marks:
         look_at_marks(str(options.model), options.repeat)
+        return 0
+    if options.casting:
+        cast_beside_reading(str(options.model), options.repeat)
         return 0
     order = Modulation.BEFORE_BLOCKS if options.first_run else Modulation.NEVER
     parts = parts_of(ROLE_DIFFUSION_MODEL, str(options.model), order)
@@ -115,6 +125,26 @@ def look_at_marks(path: str, repeat: int) -> None:
         taken = time.monotonic() - began
         read = psutil.Process().io_counters().read_bytes - before
         print(f"{'with' if asks else 'without':8} {taken:5.2f} s, {read / 1e6:6.0f} MB for {len(marks)} marks")
+
+
+def cast_beside_reading(path: str, repeat: int) -> None:
+    """Print how long casting takes alone, beside a reading that gives way, and beside one that does not."""
+    matrices = [torch.randn(64, 3072) for _ in range(LORA_MATRICES)]
+    parts = parts_of(ROLE_DIFFUSION_MODEL, path, Modulation.WITH_BLOCKS)
+    gives_way = read_ahead.give_way
+    cases = (("no reading", (), gives_way), ("it gives way", parts, gives_way), ("it does not", parts, int))
+    for name, reads, way in cases * repeat:
+        read_ahead.give_way = way
+        with ReadAhead(reads, lambda: sys.maxsize) as reader:
+            time.sleep(HEAD_START_SECONDS)
+            began, before = time.monotonic(), reader.read_bytes
+            kept = [matrix.to(torch.bfloat16, copy=True) for matrix in matrices]
+            taken = time.monotonic() - began
+            read = reader.read_bytes - before
+            reader.stop()
+        print(f"{name:12} {taken:5.2f} s, {read / 1e9:5.2f} GB read meanwhile", flush=True)
+        reader.join()
+        del kept
 
 
 def run_once(parts: Sequence[Part], ahead: Sequence[Part], options: argparse.Namespace) -> tuple[float, int]:

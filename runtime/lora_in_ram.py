@@ -19,6 +19,9 @@ from .ram import total_ram
 MATRICES = ("lora_up.weight", "lora_down.weight", "lora_A.weight", "lora_B.weight")
 HALF_PRECISIONS = (torch.bfloat16, torch.float16)
 LARGEST_SHARE_OF_RAM = 1 / 8
+# From 32768 elements on (at::internal::GRAIN_SIZE) PyTorch spreads an operation over all cores and waits for the last,
+# and one of them is busy with the files that are being read (bench/NOTES.md, *One more busy thread*).
+PIECE_ELEMENTS = 2**14
 
 
 def hold_lora(weights: dict[str, torch.Tensor], patcher: Any) -> dict[str, torch.Tensor]:
@@ -37,7 +40,16 @@ def hold_lora(weights: dict[str, torch.Tensor], patcher: Any) -> dict[str, torch
 
 def in_precision(weights: dict[str, torch.Tensor], precision: torch.dtype | None) -> dict[str, torch.Tensor]:
     """Copies, float32 matrices cast to `precision`; those of another layout (LoHa, DoRA and the like) keep theirs."""
-    return {name: tensor.to(_precision_of(name, tensor, precision), copy=True) for name, tensor in weights.items()}
+    return {name: _copied(tensor, _precision_of(name, tensor, precision)) for name, tensor in weights.items()}
+
+
+def _copied(tensor: torch.Tensor, precision: torch.dtype) -> torch.Tensor:
+    """By the calling thread alone: all others are better used otherwise."""
+    copied = torch.empty(tensor.shape, dtype=precision)
+    pieces = zip(copied.view(-1).split(PIECE_ELEMENTS), tensor.reshape(-1).split(PIECE_ELEMENTS), strict=True)
+    for into, piece in pieces:
+        into.copy_(piece)
+    return copied
 
 
 def _precision_of(name: str, tensor: torch.Tensor, precision: torch.dtype | None) -> torch.dtype:

@@ -9,7 +9,7 @@ ahead.
 
 After each call to the system the thread may wait up to 5 ms for Python's interpreter lock while the run computes, and
 the disk then rests as soon as it has done what was asked. So the thread calls seldom: it reads large pieces, opens each
-file once and asks for the RAM that is left now and then.
+file once and asks for the RAM that is left now and then. It gives way to whatever else wants the processor.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from .give_way import give_way
 from .log import log
 from .page_cache import fetch_end, forget_open
 
@@ -144,6 +145,7 @@ class ReadAhead:
             self._changed.notify()
 
     def _run(self) -> None:
+        give_way()
         buffer = memoryview(torch.empty(CHUNK_BYTES, dtype=torch.uint8).numpy())  # takes no memory before it is used
         index = forgotten = 0
         files = _OpenFiles()

@@ -6,6 +6,8 @@ import gzip
 import json
 import mmap
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -17,6 +19,7 @@ from page_cache_share import page_cache_share, why_it_keeps_all
 from qwen_image_loader.planner.load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
 from qwen_image_loader.planner.releases import RELEASES
 from qwen_image_loader.runtime import read_ahead
+from qwen_image_loader.runtime.give_way import NICER_BY, NICEST
 from qwen_image_loader.runtime.modulation_file import is_modulation
 from qwen_image_loader.runtime.page_cache import fetch, forget
 from qwen_image_loader.runtime.read_ahead import CHUNK_BYTES, Part, ReadAhead, lead_for
@@ -152,6 +155,24 @@ def test_the_system_is_asked_seldom_how_much_memory_is_left(tmp_path: Path) -> N
         until(lambda: ahead.read_bytes == 500 * SIZE)
         ahead.passed("model")
     assert 0 < len(asked) < 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the priority of a thread")
+def test_reading_gives_way_to_the_run_and_nothing_else_does(begin: Begin) -> None:
+    """PyTorch's threads wait for one another: one that is held up by the reading would hold up all."""
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with begin(10 * SIZE) as ahead:
+        pass
+    until(lambda: ahead.read_bytes == 4 * SIZE)
+    reading = ahead._thread.native_id
+    assert reading is not None
+    assert os.getpriority(os.PRIO_PROCESS, reading) == min(NICEST, own + NICER_BY)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+    after = threading.Thread(target=lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    seen: list[int] = []
+    after.start()
+    after.join()
+    assert seen == [own]
 
 
 def test_what_the_run_has_come_to_is_left_to_it(begin: Begin) -> None:
