@@ -78,7 +78,7 @@ def why_no_ram_limit() -> str:
 class ControlGroup:
     """A control group with a memory limit. A process enters it by writing its id into `processes`.
 
-    Each benchmark has a name of its own for it, for another one may run beside it on another GPU.
+    Each benchmark has a name of its own for it, so that one that was killed is in nobody's way.
     """
 
     def __init__(self, limit_bytes: int) -> None:

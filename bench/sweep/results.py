@@ -14,7 +14,7 @@ from .cells import COLD, RESTART, STOCK, UNLIMITED
 
 FORMAT = "qwen-image-loader memory benchmark 1"
 OK = "success"
-SAME_IN_ALL = ("device", "gpu", "comfyui", "pack_code", "packages", "pixels")  # of what is joined
+SAME_IN_ALL = ("device", "gpu", "comfyui", "pack_code", "packages", "pixels", "flags")  # of what is joined
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,11 @@ def test_results_of_two_machines_are_not_joined() -> None:
         Results.join([one, other])
 
 
+def test_results_with_other_server_flags_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="different flags"):
+        Results.join([Results({"flags": []}), Results({"flags": ["--fast-disk"]})])
+
+
 def test_results_of_one_code_are_joined_whatever_else_was_committed_between() -> None:
     one, two = Results({"pack": "a1", "pack_code": "c1"}), Results({"pack": "b2", "pack_code": "c1"})
     assert Results.join([one, two]).environment["pack"] == "a1"
@@ -195,7 +200,7 @@ def test_before_a_cold_run_no_byte_of_a_model_file_is_in_memory(tmp_path: Path) 
         assert page_cache_share(str(path), [(0, 64 * MIB)]) == 1
     make_cold([model])
     assert page_cache_share(str(model), [(0, 64 * MIB)]) == 0
-    assert page_cache_share(str(other), [(0, 64 * MIB)]) == 1, "of another benchmark, on another GPU"
+    assert page_cache_share(str(other), [(0, 64 * MIB)]) == 1, "what else is in memory stays there"
 
 
 def test_bytes_read_are_summed_over_disks(tmp_path: Path) -> None:
