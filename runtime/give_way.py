@@ -6,6 +6,7 @@ treats alike holds one of them up for some milliseconds, every time (bench/NOTES
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -20,7 +21,8 @@ def give_way() -> None:
     """Of all threads only the calling one. On systems that know no priority of a single thread: nothing."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(NICEST, os.getpriority(os.PRIO_PROCESS, thread) + NICER_BY))
+        with contextlib.suppress(OSError):  # a sandbox may forbid it; the thread then works as before
+            os.setpriority(os.PRIO_PROCESS, thread, min(NICEST, os.getpriority(os.PRIO_PROCESS, thread) + NICER_BY))
     elif sys.platform == "win32":
         kernel = ctypes.WinDLL("kernel32")
         kernel.GetCurrentThread.restype = ctypes.c_void_p
