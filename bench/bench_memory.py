@@ -37,7 +37,7 @@ from sweep.latent_check import check_latents  # noqa: E402
 from sweep.limits import LimitError, why_no_cold_files  # noqa: E402
 from sweep.plot import draw  # noqa: E402
 from sweep.results import Results, Row  # noqa: E402
-from sweep.session import Bench, Session, run_session  # noqa: E402
+from sweep.session import Bench, Session, run_sessions  # noqa: E402
 from sweep.table import failure_list, prediction_table, result_table, run_line  # noqa: E402
 from sweep.targets import verdicts  # noqa: E402
 from tiny_models import SHORT_TEXT_ENCODER, ensure_tiny_models, place_models  # noqa: E402
@@ -84,6 +84,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--runs", nargs="+", choices=KINDS, default=None, help="default: all")
     add("--repeat", type=int, default=None, metavar="N", help="sessions of each graph in each cell; default 3")
     add("--warm", type=int, default=1, metavar="N", help="how often a session repeats new seed and new prompt")
+    add("--share", action="store_true", help="a server start for all cells with the same RAM, and all recipes")
     add("--no-reference", action="store_true", help="leave out stock without limits, which steps are compared with")
     add("--models", type=Path, default=OUTPUT / "models", metavar="DIR", help="where the full-size files are or go")
     add("--output", type=Path, default=OUTPUT / "memory", metavar="DIR", help="where results.json and plot.png go")
@@ -143,23 +144,28 @@ def defaults(options: argparse.Namespace, **values: object) -> None:
 
 def sweep(bench: Bench, options: argparse.Namespace, results: Results) -> None:
     """All sessions, stock and loader in turn; results.json is written after each run."""
-    for session in sessions(options):
-        name = session.cell.name
-        if name in results.skipped:
-            continue
-        reason = why_cell_is_impossible(session.cell, bench.gpu)
-        if not reason:
-            try:
-                for row in run_session(bench, session):
-                    results.rows.append(row)
-                    results.write(options.output / "results.json")
-                    print(run_line(row), flush=True)
-            except LimitError as error:
-                reason = str(error)
-        if reason:
-            results.skipped[name] = reason
-            print(f"skipped {name}: {reason}", flush=True)
+    for group in servers(options):
+        for cell in {session.cell for session in group}:
+            if cell.name not in results.skipped and (reason := why_cell_is_impossible(cell, bench.gpu)):
+                skip(cell, reason, results)
+        left = [session for session in group if session.cell.name not in results.skipped]
+        begun = set()
+        try:
+            for row in run_sessions(bench, left) if left else ():
+                results.rows.append(row)
+                results.write(options.output / "results.json")
+                print(run_line(row), flush=True)
+                begun.add((row.cell, row.recipe))
+        except LimitError as error:
+            for session in left:
+                if (session.cell.name, session.recipe) not in begun:
+                    skip(session.cell, str(error), results)
         results.write(options.output / "results.json")
+
+
+def skip(cell: Cell, reason: str, results: Results) -> None:
+    results.skipped[cell.name] = reason
+    print(f"skipped {cell.name}: {reason}", flush=True)
 
 
 def is_chosen(row: Row, options: argparse.Namespace) -> bool:
@@ -180,6 +186,16 @@ def sessions(options: argparse.Namespace) -> list[Session]:
         for repeat in range(options.repeat)
         for graph in graphs
     ]
+
+
+def servers(options: argparse.Namespace) -> list[list[Session]]:
+    """The sessions of each server start: one, or with --share all with the same graph, RAM limit and repeat."""
+    if not options.share:
+        return [[session] for session in sessions(options)]
+    shared: dict[tuple[float | None, int, str], list[Session]] = {}
+    for session in sessions(options):
+        shared.setdefault((session.cell.ram_gib, session.repeat, session.side), []).append(session)
+    return list(shared.values())
 
 
 def report(results: Results, output: Path) -> None:

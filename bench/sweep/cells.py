@@ -14,7 +14,8 @@ COLD = "cold"
 NEW_SEED = "new seed"
 NEW_PROMPT = "new prompt"
 RESTART = "restart"
-KINDS = (COLD, NEW_SEED, NEW_PROMPT, RESTART)
+KINDS = (COLD, NEW_SEED, NEW_PROMPT, RESTART)  # what can be asked for
+RELOAD = "reload"  # takes the place of COLD in a server that has measured another cell or recipe before
 
 STOCK = "stock"
 LOADER = "loader"

@@ -39,10 +39,13 @@ def gpu_used_bytes(gpu: int) -> int:
 
 
 class GpuMeter:
-    """Follows one GPU's used memory by one nvidia-smi that reports every 100 ms."""
+    """Follows one GPU's used memory by one nvidia-smi that reports every 100 ms.
 
-    def __init__(self, gpu: int) -> None:
-        self.baseline_bytes = gpu_used_bytes(gpu)
+    `own_bytes` of what is in use now belong to the server already.
+    """
+
+    def __init__(self, gpu: int, own_bytes: int = 0) -> None:
+        self.baseline_bytes = gpu_used_bytes(gpu) - own_bytes
         self._peak = 0
         self._lock = threading.Lock()
         period = ["-lms", str(int(INTERVAL_SECONDS * 1000))]

@@ -1,4 +1,4 @@
-"""One session: a fresh server under a cell's limits, one graph, its runs one after the other, a Row for each."""
+"""Sessions: a server under a cell's limits, one graph, its runs one after the other, a Row for each."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from comfyui_host import Host
 from PIL import Image
 from workflow_graphs import Graph
 
-from .cells import COLD, GIB, RESTART, STOCK, Cell
+from .card import Card
+from .cells import COLD, GIB, RELOAD, RESTART, STOCK, Cell
 from .graphs import SIDE_PIXELS, graph_for
 from .limited_server import LimitedServer, prepare_base
-from .limits import ControlGroup, HeldVram, gpu_variables, make_cold, write_site_hook
-from .meters import GpuMeter, Meters
+from .limits import ControlGroup, gpu_variables, make_cold, write_site_hook
+from .meters import Meters
 from .node_times import node_seconds
 from .results import OK, Row
 
@@ -35,6 +36,7 @@ NOT_RUN = "not run"
 STEP_BAR = re.compile(r"(\d+)/(\d+) \[[0-9:]+<[^,\]]*,\s*([0-9.]+)(s/it|it/s)")
 VAE_RETRY = "Ran out of memory when regular VAE decoding"  # ComfyUI's own log line, comfy/sd.py
 RUN_SECONDS = 3000.0
+UNLOAD_SECONDS = 2.0
 
 Pixels = np.ndarray[Any, Any]
 
@@ -69,10 +71,12 @@ class Session:
     kinds: Sequence[str]
     warm: int = 1
 
-    @property
-    def runs(self) -> list[tuple[str, int]]:
-        """(kind, number): the cold run, then each warm kind `warm` times. Numbers go on from session to session."""
-        cold = [(COLD, self.repeat)] if COLD in self.kinds else []
+    def runs(self, first: str = COLD) -> list[tuple[str, int]]:
+        """(kind, number): the cold run, or what takes its place, then each warm kind `warm` times.
+
+        Numbers go on from session to session.
+        """
+        cold = [(first, self.repeat)] if COLD in self.kinds else []
         numbers = range(self.repeat * self.warm, (self.repeat + 1) * self.warm)
         return cold + [(kind, n) for kind in self.kinds if kind not in (COLD, RESTART) for n in numbers]
 
@@ -82,31 +86,36 @@ class Session:
         return Row(**limits, recipe=self.recipe, side=self.side, kind=kind, repeat=number, **values)
 
 
-def run_session(bench: Bench, session: Session) -> Iterator[Row]:
-    """The rows of a session as they are measured. Raises LimitError where the cell's limits cannot be set."""
+Visit = tuple[Session, Sequence[tuple[str, int]]]  # a session and its runs, (kind, number)
+
+
+def run_sessions(bench: Bench, sessions: Sequence[Session]) -> Iterator[Row]:
+    """The rows of sessions with one graph and one RAM limit, one after the other in one server, as they are measured.
+
+    Raises LimitError where a cell's limits cannot be set.
+    """
     base = bench.folder / "server"
-    prepare_base(base, session.side, bench.place_models)
-    with contextlib.ExitStack() as stack:
-        if session.cell.vram_gib is not None and bench.gpu is not None:
-            stack.enter_context(HeldVram(session.cell.vram_gib, bench.gpu))
-        gpu = GpuMeter(bench.gpu) if bench.gpu is not None else None
-        if gpu:
-            stack.callback(gpu.close)
-        yield from _serve(bench, session, base, gpu, session.runs)
+    prepare_base(base, sessions[0].side, bench.place_models)
+    visits = [(session, session.runs(RELOAD if index else COLD)) for index, session in enumerate(sessions)]
+    with Card(bench.gpu) as card:
+        card.limit(sessions[0].cell.vram_gib)
+        yield from _serve(bench, visits, base, card)
         # The second start finds what the first left on disk; stock leaves nothing.
-        if RESTART in session.kinds and session.side != STOCK:
-            yield from _serve(bench, session, base, gpu, [(RESTART, session.repeat)])
+        last = sessions[-1]
+        if RESTART in last.kinds and last.side != STOCK:
+            if len(sessions) > 1:
+                card.limit(last.cell.vram_gib)
+            yield from _serve(bench, [(last, [(RESTART, last.repeat)])], base, card)
 
 
-def _serve(
-    bench: Bench, session: Session, base: Path, gpu: GpuMeter | None, runs: Sequence[tuple[str, int]]
-) -> Iterator[Row]:
-    """One server start and `runs`, (kind, number); before the first of them no model file is in memory."""
+def _serve(bench: Bench, visits: Sequence[Visit], base: Path, card: Card) -> Iterator[Row]:
+    """One server start. Before the first run of each visit nothing is loaded and no model file is in memory."""
+    ram_gib = visits[0][0].cell.ram_gib
     with contextlib.ExitStack() as stack:
         environment = gpu_variables(bench.gpu) if bench.gpu is not None else {}
         group = None
-        if session.cell.ram_gib is not None:
-            limit = int(session.cell.ram_gib * GIB)
+        if ram_gib is not None:
+            limit = int(ram_gib * GIB)
             group = stack.enter_context(ControlGroup(limit))
             environment |= write_site_hook(base / "site", limit, group.path)
         server = LimitedServer(bench.host, base, bench.flags, environment, group)
@@ -114,21 +123,40 @@ def _serve(
         try:
             stack.enter_context(server)
         except ServerFailed as error:
-            yield from (session.row(run, status=DIED, error=str(error)[-600:]) for run in runs)
+            for session, runs in visits:
+                yield from (session.row(run, status=DIED, error=str(error)[-600:]) for run in runs)
             return
-        start_seconds = time.monotonic() - began
+        start_seconds: float | None = time.monotonic() - began
         object_info = server.object_info()
-        make_cold(bench.cold_files)
-        meters = stack.enter_context(Meters(server.pid, group, gpu))
-        for index, run in enumerate(runs):
-            kind, number = run
-            graph = graph_for(object_info, session.side, session.recipe, kind, session.cell, bench.pixels, number)
-            row = _measure(bench, session, server, meters, run, graph, start_seconds if index == 0 else None)
-            yield row
-            if row.status in (DIED, TIMEOUT):
-                rest = runs[index + 1 :]
-                yield from (session.row(later, status=NOT_RUN, error=f"after '{row.error}'") for later in rest)
-                return
+        lost = ""
+        for index, (session, runs) in enumerate(visits):
+            if index and not lost:
+                lost = _unload(server)
+            if index and not lost:
+                card.limit(session.cell.vram_gib)
+            make_cold(bench.cold_files)
+            for run in runs:
+                if lost:
+                    yield session.row(run, status=NOT_RUN, error=f"after '{lost}'")
+                    continue
+                kind, number = run
+                cell, recipe = session.cell, session.recipe
+                graph = graph_for(object_info, session.side, recipe, kind, cell, bench.pixels, number)
+                with Meters(server.pid, group, card.meter) as meters:
+                    row = _measure(bench, session, server, meters, run, graph, start_seconds)
+                yield row
+                start_seconds = None
+                lost = row.error if row.status in (DIED, TIMEOUT) else ""
+
+
+def _unload(server: LimitedServer) -> str:
+    """Have the server give up all models and results, which it does as soon as it is idle; returns why it did not."""
+    try:
+        status, answer = server.request("/free", {"unload_models": True, "free_memory": True})
+    except OSError as error:
+        return f"the server does not answer: {error}"
+    time.sleep(UNLOAD_SECONDS)
+    return "" if status == 200 else f"POST /free: {status} {answer[:200]!r}"
 
 
 def _measure(
@@ -188,9 +216,9 @@ def _compare(bench: Bench, session: Session, run: tuple[str, int], images: Seque
     """(a short hash of the pixels, the largest difference to stock's image of the same run, if that is known)."""
     pixels = np.stack([np.asarray(Image.open(BytesIO(data)).convert("RGB")) for data in images])
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
-    # a restart repeats the cold run with the same seed
+    # a restart and a reload repeat the cold run with the same seed
     kind, number = run
-    key = (session.cell.name, session.recipe, COLD if kind == RESTART else kind, number)
+    key = (session.cell.name, session.recipe, COLD if kind in (RESTART, RELOAD) else kind, number)
     if session.side == STOCK:
         bench.images[key] = pixels
         return digest, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,10 +18,23 @@ from PIL import Image
 BENCH = REPOSITORY / "bench"
 sys.path.append(str(BENCH))
 
-from sweep.cells import ALL_CELLS, COLD, GIB, LIGHTNING_8, LOADER, NEW_SEED, STOCK, Cell, parse_cells  # noqa: E402
+from sweep import card  # noqa: E402
+from sweep.cells import (  # noqa: E402
+    ALL_CELLS,
+    COLD,
+    DISTILLED,
+    GIB,
+    LIGHTNING_8,
+    LOADER,
+    NEW_SEED,
+    RELOAD,
+    STOCK,
+    Cell,
+    parse_cells,
+)
 from sweep.disk_trace import disk_rest  # noqa: E402
 from sweep.environment import code_id  # noqa: E402
-from sweep.limits import ControlGroup, make_cold, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
+from sweep.limits import ControlGroup, LimitError, make_cold, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
 from sweep.results import Results, Row, medians  # noqa: E402
 from sweep.session import predicted_peak_bytes, read_step_bar  # noqa: E402
 from sweep.table import failure_list, result_table  # noqa: E402
@@ -76,6 +90,30 @@ def test_the_small_run_measures_both_graphs_and_their_images_are_equal(small_run
             assert measured.node_seconds["KSampler"] > 0
             assert sum(measured.node_seconds.values()) <= measured.seconds
     assert results.rows[0].image != results.rows[1].image, "another seed must give another image"
+
+
+def test_a_shared_server_starts_each_recipe_from_nothing(comfyui_host: Host, tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "bench_memory.py"), "--cpu", "--share", "--output", str(tmp_path)]
+    subprocess.run(
+        [*command, "--comfyui", str(comfyui_host.path), "--recipes", LIGHTNING_8, DISTILLED, "--runs", COLD, NEW_SEED],
+        check=True,
+        capture_output=True,
+        timeout=550,
+    )
+    rows = Results.read(tmp_path / "results.json").rows
+    runs = [(LIGHTNING_8, COLD), (LIGHTNING_8, NEW_SEED), (DISTILLED, RELOAD), (DISTILLED, NEW_SEED)]
+    assert [(row.side, row.recipe, row.kind) for row in rows] == [
+        (side, *run) for side in (STOCK, LOADER) for run in runs
+    ]
+    assert [row.server_start_seconds is not None for row in rows] == [True, False, False, False] * 2
+    for stock, loader in zip(rows[:4], rows[4:], strict=True):
+        assert stock.image == loader.image != ""
+        assert loader.difference == 0
+    reloads = [row for row in rows if row.kind == RELOAD]
+    loaders = ({"UNETLoader", "CLIPLoader", "VAELoader"}, {"QIL_LoadQwenImage"})
+    assert all(nodes <= row.node_seconds.keys() for row, nodes in zip(reloads, loaders, strict=True)), (
+        "nothing was kept"
+    )
 
 
 def test_the_small_run_finds_equal_latents(small_run: tuple[Path, str]) -> None:
@@ -201,6 +239,45 @@ def test_before_a_cold_run_no_byte_of_a_model_file_is_in_memory(tmp_path: Path) 
     make_cold([model])
     assert page_cache_share(str(model), [(0, 64 * MIB)]) == 0
     assert page_cache_share(str(other), [(0, 64 * MIB)]) == 1, "what else is in memory stays there"
+
+
+@pytest.fixture
+def fake_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[float]]:
+    """(a file whose number of MiB a stand-in for nvidia-smi tells as used, how many GiB were left free when held)."""
+    used, left = tmp_path / "used", []
+    used.write_text("100")
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f'#!/bin/sh\ncat {used}\ncase "$*" in *-lms*) exec sleep 60;; esac\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    class Held(contextlib.AbstractContextManager[None]):
+        def __init__(self, free_gib: float, gpu: int) -> None:
+            left.append(free_gib)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(card, "HeldVram", Held)
+    return used, left
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for nvidia-smi is a shell script")
+def test_a_card_leaves_a_running_server_what_it_has_already(fake_gpu: tuple[Path, list[float]]) -> None:
+    used, left = fake_gpu
+    with card.Card(0) as gpu:
+        gpu.limit(8.0)
+        assert left == [8.0]
+        used.write_text(str(100 + 512))  # the server has started: half a GiB
+        gpu.limit(6.0)
+        assert left == [8.0, 5.5]
+        assert gpu.meter is not None
+        assert gpu.meter.baseline_bytes == 100 * MIB, "the server's own memory counts as its peak"
+        gpu.limit(None)
+        assert left == [8.0, 5.5]
+        used.write_text("9000")
+        with pytest.raises(LimitError, match=r"still holds 8\.7 GiB"):
+            gpu.limit(6.0)
 
 
 def test_bytes_read_are_summed_over_disks(tmp_path: Path) -> None:
