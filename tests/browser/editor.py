@@ -28,6 +28,7 @@ ADVANCED = (
 READY = f"""() => window.LiteGraph?.registered_node_types?.["{NODE}"]
     && window.comfyAPI.app.app.extensionManager?.workflow?.activeWorkflow
     && window.comfyAPI.app.app.canvas"""
+DOUBLE_CLICKS = 4
 EMPTY = {"version": 0.4, "nodes": [], "links": [], "groups": [], "last_node_id": 0, "last_link_id": 0}
 
 # What ComfyUI's own editor says on its console: files of a new user that do not exist yet, and its deprecations.
@@ -146,16 +147,22 @@ class Editor:
                     held.pop().abort()
 
     def search(self, words: str, x: float = 700, y: float = 300) -> None:
-        """Open the node search by a double click on the empty graph, type, and wait for our node among the results."""
-        typing = 'document.activeElement?.tagName === "INPUT"'
-        self.page.mouse.dblclick(x, y)
-        if not self.page.evaluate(f"""() => new Promise(done => {{
-            const stop = setTimeout(() => done(false), 3000)
-            const look = () => {typing} ? done(true) || clearTimeout(stop) : requestAnimationFrame(look)
-            look()
-        }})"""):
+        """Open the node search by a double click on the empty graph, type, and wait for our node among the results.
+
+        A busy machine may take the clicks for two, or open the search so late that the next ones close it: so again.
+        """
+        for _ in range(DOUBLE_CLICKS):
             self.page.mouse.dblclick(x, y)
-            self.page.wait_for_function(f"() => {typing}")
+            if self.page.evaluate("""() => new Promise(done => {
+                const stop = setTimeout(() => done(false), 4000)
+                const typing = () => document.activeElement?.tagName === "INPUT"
+                const look = () => typing() ? done(true) || clearTimeout(stop) : requestAnimationFrame(look)
+                look()
+            })"""):
+                break
+            self.page.keyboard.press("Escape")
+        else:
+            raise AssertionError(f"{DOUBLE_CLICKS} double clicks opened no search")
         self.page.keyboard.type(words)
         self.page.get_by_text("Load Qwen-Image", exact=True).first.wait_for()
 
