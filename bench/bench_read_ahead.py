@@ -132,7 +132,7 @@ def cast_beside_reading(path: str, repeat: int) -> None:
     matrices = [torch.randn(64, 3072) for _ in range(LORA_MATRICES)]
     parts = parts_of(ROLE_DIFFUSION_MODEL, path, Modulation.WITH_BLOCKS)
     gives_way = read_ahead.give_way
-    cases = (("no reading", (), gives_way), ("it gives way", parts, gives_way), ("it does not", parts, int))
+    cases = (("no reading", (), gives_way), ("it gives way", parts, gives_way), ("it does not", parts, lambda: None))
     for name, reads, way in cases * repeat:
         read_ahead.give_way = way
         with ReadAhead(reads, lambda: sys.maxsize) as reader:

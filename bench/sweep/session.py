@@ -103,7 +103,7 @@ def run_sessions(bench: Bench, sessions: Sequence[Session]) -> Iterator[Row]:
         # The second start finds what the first left on disk; stock leaves nothing.
         last = sessions[-1]
         if RESTART in last.kinds and last.side != STOCK:
-            if len(sessions) > 1:
+            if len(sessions) > 1:  # the limit in force allows for what the server that has ended held
                 card.limit(last.cell.vram_gib)
             yield from _serve(bench, [(last, [(RESTART, last.repeat)])], base, card)
 
@@ -132,8 +132,8 @@ def _serve(bench: Bench, visits: Sequence[Visit], base: Path, card: Card) -> Ite
         for index, (session, runs) in enumerate(visits):
             if index and not lost:
                 lost = _unload(server)
-            if index and not lost:
-                card.limit(session.cell.vram_gib)
+                if not lost:
+                    card.limit(session.cell.vram_gib)
             make_cold(bench.cold_files)
             for run in runs:
                 if lost:
