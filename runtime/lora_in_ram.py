@@ -8,13 +8,17 @@ once, here, gives the same images and halves what is kept and streamed of a LoRA
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import comfy.ops
 import torch
 
+from .file_in_memory import load_from_memory
+from .log import log
 from .modulation_patches import inference_dtype, is_dynamic
 from .ram import total_ram
+from .switches import is_on
 
 MATRICES = ("lora_up.weight", "lora_down.weight", "lora_A.weight", "lora_B.weight")
 HALF_PRECISIONS = (torch.bfloat16, torch.float16)
@@ -40,16 +44,23 @@ def hold_lora(weights: dict[str, torch.Tensor], patcher: Any) -> dict[str, torch
 
 def in_precision(weights: dict[str, torch.Tensor], precision: torch.dtype | None) -> dict[str, torch.Tensor]:
     """Copies, float32 matrices cast to `precision`; those of another layout (LoHa, DoRA and the like) keep theirs."""
-    return {name: _copied(tensor, _precision_of(name, tensor, precision)) for name, tensor in weights.items()}
+    layout = {name: (tensor.shape, _precision_of(name, tensor, precision)) for name, tensor in weights.items()}
+    if is_on("lora-file-in-memory"):
+        try:
+            return load_from_memory(layout, partial(copy_all, weights))
+        except (OSError, RuntimeError, ValueError) as error:
+            log.debug("The LoRA is held without a file in memory: %s", error)
+    held = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in layout.items()}
+    copy_all(weights, held)
+    return held
 
 
-def _copied(tensor: torch.Tensor, precision: torch.dtype) -> torch.Tensor:
-    """By the calling thread alone: all others are better used otherwise."""
-    copied = torch.empty(tensor.shape, dtype=precision)
-    pieces = zip(copied.view(-1).split(PIECE_ELEMENTS), tensor.reshape(-1).split(PIECE_ELEMENTS), strict=True)
-    for into, piece in pieces:
-        into.copy_(piece)
-    return copied
+def copy_all(weights: dict[str, torch.Tensor], into: dict[str, torch.Tensor]) -> None:
+    """Copies every tensor into its namesake, by the calling thread alone: all others are better used otherwise."""
+    for name, tensor in weights.items():
+        pieces = zip(into[name].view(-1).split(PIECE_ELEMENTS), tensor.reshape(-1).split(PIECE_ELEMENTS), strict=True)
+        for piece_into, piece in pieces:
+            piece_into.copy_(piece)
 
 
 def _precision_of(name: str, tensor: torch.Tensor, precision: torch.dtype | None) -> torch.dtype:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 GIB = 1024**3
@@ -48,6 +50,15 @@ def test_a_lora_held_in_ram_takes_half_and_needs_its_file_no_more(play):
     facts = play("streaming")["lora, held"]
     assert facts["share"] == pytest.approx(0.5, rel=0.05)
     assert facts["copied"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
+def test_a_file_in_memory_gives_back_what_was_written_and_is_gone_with_the_last_tensor(play):
+    facts = play("streaming")
+    assert facts["lora, file in memory"]["same"] == [True, True], "with such a file, and where none can be made"
+    assert facts["lora, file in memory"]["left"] == []
+    assert facts["lora, file in memory"]["files"] > 0
+    assert facts["lora, given up"]["files"] == 0
 
 
 def test_where_nothing_is_streamed_the_lora_stays_as_it_is(play):

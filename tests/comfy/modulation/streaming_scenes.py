@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import importlib
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from scenes import Facts, scene
 from studio import difference, load_stock, load_tabled, make_lora, modulation, sample
 
 block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
+file_in_memory: Any = importlib.import_module("qil.runtime.file_in_memory")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
 modulation_file: Any = importlib.import_module("qil.runtime.modulation_file")
 modulation_weights: Any = importlib.import_module("qil.runtime.modulation_weights")
@@ -99,6 +103,42 @@ def held_lora(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     sizes = [sum(tensor.nbytes for tensor in weights.values()) for weights in (lora, held)]
     copied = all(held[name].data_ptr() != tensor.data_ptr() for name, tensor in lora.items())
     yield "lora, held", {"precision": str(precision), "share": sizes[1] / sizes[0], "copied": copied}
+    if sys.platform == "linux":
+        yield from lora_in_memory(lora)
+
+
+def lora_in_memory(lora: dict[str, torch.Tensor]) -> Iterator[tuple[str, Facts]]:
+    """Elements of all sizes and a tensor without any, from a file in memory and from a system that makes none."""
+    lora = {
+        **lora,
+        "alpha": torch.tensor(2.0, dtype=torch.float64),
+        "b": torch.tensor([True]),
+        "none": torch.empty(0, 3),
+    }
+    names, others = tempfile.tempdir, files_in_memory()
+    with tempfile.TemporaryDirectory() as tempfile.tempdir:
+        try:
+            layout = {name: (tensor.shape, tensor.dtype) for name, tensor in lora.items()}
+            in_memory = file_in_memory.load_from_memory(layout, partial(lora_in_ram.copy_all, lora))
+            left = os.listdir(tempfile.tempdir)
+            os.rmdir(tempfile.tempdir)  # no name can be made
+            without = lora_in_ram.in_precision(lora, None)
+            os.mkdir(tempfile.tempdir)
+        finally:
+            tempfile.tempdir = names
+    same = [
+        all(held[name].dtype == lora[name].dtype and torch.equal(held[name], lora[name]) for name in lora)
+        for held in (in_memory, without)
+    ]
+    yield "lora, file in memory", {"same": same, "left": left, "files": files_in_memory() - others}
+    del in_memory
+    yield "lora, given up", {"files": files_in_memory() - others}
+
+
+def files_in_memory() -> int:
+    """How many mappings this process has of files that memfd_create made."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return sum("/memfd:lora" in line for line in maps)
 
 
 def attention_first(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
