@@ -21,10 +21,12 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("bench", "demo", "tests/comfyu
 from comfyui_host import Host, find_host, why_no_comfyui  # noqa: E402
 from sweep.cells import (  # noqa: E402
     BASE,
+    COLD,
     KINDS,
     LIGHTNING_8,
     LOADER,
     LOADER_OFF,
+    RELOAD,
     SIDES,
     STOCK,
     UNLIMITED,
@@ -81,7 +83,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--cells", nargs="+", default=None, metavar="VRAMxRAM", help="8x32 8xfree freexfree all; default all")
     add("--recipes", nargs="+", choices=list(FILES_OF_RECIPE), default=None, help="default: Lightning 8 steps and base")
     add("--graphs", nargs="+", choices=list(SIDES), default=None, help="default: stock, loader, modulation off")
-    add("--runs", nargs="+", choices=KINDS, default=None, help="default: all")
+    add("--runs", nargs="+", choices=(*KINDS, RELOAD), default=None, help="default: all")
     add("--repeat", type=int, default=None, metavar="N", help="sessions of each graph in each cell; default 3")
     add("--warm", type=int, default=1, metavar="N", help="how often a session repeats new seed and new prompt")
     add("--share", action="store_true", help="a server start for all cells with the same RAM, and all recipes")
@@ -99,6 +101,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         options.cells = options.cells and parse_cells(options.cells)
     except ValueError as error:
         parser.error(str(error))
+    if RELOAD in (options.runs or ()) and not options.redraw:
+        parser.error(f"--runs {RELOAD}: only --redraw can choose it; with --share it takes the place of '{COLD}'")
     options.flags = tuple(shlex.split(options.flags))
     return options
 

@@ -139,6 +139,17 @@ def test_results_can_be_joined_and_drawn_again(small_run: tuple[Path, str], tmp_
     assert [(r.side, r.kind) for r in joined.rows] == [(LOADER, NEW_SEED)] * 2
 
 
+def test_reloads_can_be_chosen_of_results_and_not_asked_for(tmp_path: Path) -> None:
+    rows = [row("8x32", LOADER, kind=kind) for kind in (COLD, RELOAD, NEW_SEED)]
+    Results({"gpu": None}, rows).write(tmp_path / "results.json")
+    command = [sys.executable, str(BENCH / "bench_memory.py"), "--output", str(tmp_path / "chosen"), "--runs", RELOAD]
+    subprocess.run([*command, "--redraw", str(tmp_path / "results.json")], check=True, capture_output=True)
+    assert [one.kind for one in Results.read(tmp_path / "chosen" / "results.json").rows] == [RELOAD]
+    refused = subprocess.run([*command, "--cpu"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "takes the place of 'cold'" in refused.stderr
+
+
 def test_joined_results_are_in_the_order_of_the_cards() -> None:
     cells = [Cell(8.0, 32.0), Cell(None, None), Cell(8.0, None), Cell(6.0, 32.0), Cell(8.0, 16.0)]
     rows = [row(cell.name, STOCK, vram_gib=cell.vram_gib, ram_gib=cell.ram_gib) for cell in cells]
