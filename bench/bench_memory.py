@@ -180,9 +180,13 @@ def is_chosen(row: Row, options: argparse.Namespace) -> bool:
 
 
 def sessions(options: argparse.Namespace) -> list[Session]:
-    """Cell by cell; within one, the graphs take turns. Stock without limits, the resident reference, comes first."""
+    """Cell by cell; within one, the graphs take turns, stock first: the others' images are compared with its.
+
+    Stock without limits, the resident reference, comes before all.
+    """
+    ordered = sorted(options.graphs, key=lambda graph: graph != STOCK)
     reference = {} if options.no_reference else {UNLIMITED: [STOCK]}
-    graphs_of: dict[Cell, list[str]] = {**reference, **dict.fromkeys(options.cells, options.graphs)}
+    graphs_of: dict[Cell, list[str]] = {**reference, **dict.fromkeys(options.cells, ordered)}
     return [
         Session(cell, recipe, graph, repeat, options.runs, options.warm)
         for cell, graphs in graphs_of.items()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ..planner.catalog_file import CatalogFile
@@ -42,6 +43,8 @@ from .download_target import FindRoots, check_room
 from .download_transfer import transfer
 from .log import log
 
+POLL_SECONDS = 0.25  # between two attempts to have the staging folder
+
 
 def fetch_files(rows: Sequence[CatalogFile], find_roots: FindRoots, control: Control) -> None:
     """Bring `rows` into the folders that `find_roots(row.folder)` names, best first; what is there is left alone.
@@ -65,12 +68,11 @@ def fetch_files(rows: Sequence[CatalogFile], find_roots: FindRoots, control: Con
 
 
 def _bring(item: Item, control: Control) -> None:
-    staging = staging_of(item.target)
-    staging.mkdir(exist_ok=True)
-    lock = StagingLock(staging)
-    lock.take(control.wait, lambda: control.note("waiting for another ComfyUI that downloads into this folder"))
+    lock = StagingLock(staging_of(item.target))
     try:
-        control.on_stop(lock.release)
+        while not control.unless_stopped(partial(_take, lock, control)):
+            control.note("waiting for another ComfyUI that downloads into this folder")
+            control.wait(POLL_SECONDS)
         control.note("")
         if is_arrived(item.final, item.size_bytes):
             log.info("models/%s/%s is there already: another ComfyUI brought it.", item.row.folder, item.row.name)
@@ -83,19 +85,26 @@ def _bring(item: Item, control: Control) -> None:
         lock.release()
 
 
+def _take(lock: StagingLock, control: Control) -> bool:
+    is_taken = lock.take()
+    if is_taken:
+        control.on_stop(lock.release)
+    return is_taken
+
+
 def _use(source: Path, item: Item, control: Control) -> None:
     """Bring bytes that are on this disk: a hard link on the same volume, otherwise a copy."""
     try:
-        os.link(source, item.final)
+        control.unless_stopped(partial(os.link, source, item.final))
         log.info("%s was on this disk as %s: linked, not fetched.", item.row.name, source)
         return
     except FileExistsError as error:
         raise name_taken(item.final) from error
     except OSError:
         log.info("%s is on another disk as %s: copying it, nothing is fetched.", item.row.name, source)
-    clean_staging(item.target, item.row, item.partial)
+    control.unless_stopped(partial(clean_staging, item.target, item.row, item.partial))
     control.note("copying it from another disk of this computer")
-    sink = _open_sink(item, control)
+    sink = control.unless_stopped(partial(_open_sink, item, control))
     try:
         with source.open("rb") as file:
             while block := file.read(BLOCK_BYTES):
@@ -103,12 +112,12 @@ def _use(source: Path, item: Item, control: Control) -> None:
         _finish(sink, item, control)
     finally:
         _close(sink, control)
-        item.partial.unlink(missing_ok=True)
+        item.partial.unlink(missing_ok=True)  # a name of this attempt's own: it is in nobody's way
 
 
 def _download(item: Item, control: Control) -> None:
     row = item.row
-    clean_staging(item.target, row, item.partial)
+    control.unless_stopped(partial(clean_staging, item.target, row, item.partial))
     note = f" ({row.licence_note})" if row.licence_note else ""
     log.info(
         "Fetching %s (%s) from %s into models/%s. Licence: %s%s.",
@@ -130,7 +139,7 @@ def _receive(item: Item, control: Control) -> None:
         raise ValueError(f"{item.row.name} was not looked up on the hub")
     kept = kept_bytes(item.partial)
     check_room(item.target, item.size_bytes - kept, item.row)
-    sink = _open_sink(item, control)
+    sink = control.unless_stopped(partial(_open_sink, item, control))
     try:
         if kept:
             log.info("%s: %s of it are there from an earlier attempt.", item.row.name, gib(kept))
@@ -140,7 +149,7 @@ def _receive(item: Item, control: Control) -> None:
         _finish(sink, item, control)
     except (WrongHashError, DamagedFileError):
         _close(sink, control)
-        item.partial.unlink(missing_ok=True)
+        control.unless_stopped(partial(item.partial.unlink, missing_ok=True))
         raise
     finally:
         _close(sink, control)
@@ -175,6 +184,5 @@ def _finish(sink: Sink, item: Item, control: Control) -> None:
         ) from error
     sink.to_disk()
     _close(sink, control)
-    control.check()
-    publish(item.partial, item.final)
+    control.unless_stopped(partial(publish, item.partial, item.final))
     log.info("models/%s/%s is complete (%s).", row.folder, row.name, gib(item.size_bytes))

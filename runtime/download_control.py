@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .download_errors import StoppedError
 from .download_state import Progress
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Control:
         self.progress = progress
         self.patience = patience or Patience()
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._on_stop: list[Callable[[], None]] = []
 
     def check(self) -> None:
@@ -53,6 +56,12 @@ class Control:
 
     def note(self, text: str) -> None:
         self.progress.note(text)
+
+    def unless_stopped(self, action: Callable[[], Result]) -> Result:
+        """`action()`, or StoppedError; it is over when `stop()` returns. For what is brief and leaves something."""
+        with self._lock:
+            self.check()
+            return action()
 
     def on_stop(self, action: Callable[[], None]) -> None:
         """`action` releases something the moment `stop()` is called, also while the download's thread is stuck."""

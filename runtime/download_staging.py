@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ..planner.catalog import find_catalog_file
@@ -22,7 +21,6 @@ STAGING = ".qwen-image-loader-partial"
 SUFFIX = ".partial"
 LOCK = "lock"
 KEEP_SECONDS = 14 * 24 * 3600
-POLL_SECONDS = 0.25
 
 
 class StagingLock:
@@ -31,22 +29,21 @@ class StagingLock:
     def __init__(self, staging: Path) -> None:
         from filelock import FileLock
 
+        self._staging = staging
         self._lock = FileLock(staging / LOCK, thread_local=False)
 
-    def take(self, wait: Callable[[float], None], on_wait: Callable[[], None]) -> None:
-        """Wait, by `wait(seconds)` which may raise, until no other process has it."""
+    def take(self) -> bool:
+        """Make the staging folder and have it, if no other process does; does not wait."""
         from filelock import Timeout
 
-        while True:
-            try:
-                self._lock.acquire(timeout=0)
-                return
-            except Timeout:
-                on_wait()
-                wait(POLL_SECONDS)
-            except NotImplementedError:
-                log.warning("This file system has no locks: do not download with two ComfyUI at the same time.")
-                return
+        self._staging.mkdir(exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except NotImplementedError:
+            log.warning("This file system has no locks: do not download with two ComfyUI at the same time.")
+        return True
 
     def release(self) -> None:
         self._lock.release(force=True)

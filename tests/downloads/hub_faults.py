@@ -17,6 +17,7 @@ class Fault(Enum):
     WRONG_BYTES = "one byte differs"
     IGNORE_RANGE = "range ignored, whole file sent"
     REFUSE_RANGE = "range refused (416)"
+    LATE = "the hub's answer comes late (at = seconds)"
     RATE_LIMIT = "429 with Retry-After"
     SERVER_ERROR = "500"
     UNAVAILABLE = "503 of the storage host"

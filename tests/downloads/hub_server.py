@@ -63,6 +63,8 @@ class HubHandler(BaseHTTPRequestHandler):
             Fault.MISSING: (404, "EntryNotFound"),
             Fault.SERVER_ERROR: (500, ""),
         }
+        if plan := owner.take_fault(name, Fault.LATE):
+            owner.closing.wait(plan.at)
         if plan := owner.take_fault(name, *refused):
             self._error(*refused[plan.fault])
         elif plan := owner.take_fault(name, Fault.RATE_LIMIT):

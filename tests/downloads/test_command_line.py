@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,8 @@ def test_ctrl_c_stops_and_keeps_what_arrived(pack: Path, hub: Hub, served: dict[
         env={**os.environ, **hub.environment(tmp_path / "hf")},
         stdout=subprocess.PIPE,
         text=True,
+        # whoever runs the tests in the background of a shell has them, and all they start, ignore it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     while not any(path.stat().st_size >= 10 * MIB for path in models.rglob(f"{name}.*.partial")):
         assert process.poll() is None

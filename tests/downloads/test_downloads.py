@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_a_cancelled_download_is_gone_on_with(
     assert hub.sent[NAME] == SIZE - 10 * MIB
     assert wrong_files(models, {NAME: data}) == []
     assert partials(models) == []
+
+
+def test_what_the_hub_answers_after_a_cancel_leaves_no_trace(
+    hub: Hub, worker: Worker, models: Path, wanted: dict[str, object]
+) -> None:
+    hub.misbehave(NAME, Fault.LATE, at=1)
+    worker.start(models, wanted)
+    while not hub.requests["HEAD", NAME]:
+        time.sleep(0.01)
+    worker.order({"cancel": True})
+    assert worker.end()["cancelled"]
+    time.sleep(2)
+    assert [path for path in models.rglob("*") if path.is_file()] == []
 
 
 def test_a_damaged_leftover_is_noticed_and_fetched_anew(
