@@ -49,7 +49,8 @@ def load_from_memory(layout: Layout, fill: Callable[[Tensors], None]) -> Tensors
     header, offsets = _header(layout)
     descriptor = os.memfd_create("lora")
     try:
-        os.truncate(descriptor, len(header) + sum(_size(*entry) for entry in layout.values()))
+        # All of it now, where running out of memory is an error and not the end of the process.
+        os.posix_fallocate(descriptor, 0, len(header) + sum(_size(*entry) for entry in layout.values()))
         mapped = mmap.mmap(descriptor, 0)
         mapped[: len(header)] = header
         fill({name: _view(mapped, len(header) + offsets[name], *layout[name]) for name in layout})
