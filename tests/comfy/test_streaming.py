@@ -61,6 +61,17 @@ def test_a_file_in_memory_gives_back_what_was_written_and_is_gone_with_the_last_
     assert facts["lora, given up"]["files"] == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
+def test_the_host_reads_a_lora_in_memory_where_dynamic_vram_reads_files(play):
+    facts = play("streaming")
+    if "lora, read by the host" not in facts:
+        pytest.skip("this ComfyUI has no dynamic VRAM that runs here")
+    assert facts["lora, read by the host"]["same"]
+    assert all(facts["lora, read by the host"]["same"])
+    assert facts["lora, read by the host"]["files"] == 1
+    assert facts["lora, read by the host"]["after"], "also after it gave up what it had looked at"
+
+
 def test_where_nothing_is_streamed_the_lora_stays_as_it_is(play):
     """There the host patches in float32, and images would change."""
     assert play("streaming")["lora, not streamed"]["same"]

@@ -133,6 +133,35 @@ def lora_in_memory(lora: dict[str, torch.Tensor]) -> Iterator[tuple[str, Facts]]
     yield "lora, file in memory", {"same": same, "left": left, "files": files_in_memory() - others}
     del in_memory
     yield "lora, given up", {"files": files_in_memory() - others}
+    yield from lora_by_the_readers_of_dynamic_vram({name: tensor for name, tensor in lora.items() if tensor.numel()})
+
+
+def lora_by_the_readers_of_dynamic_vram(lora: dict[str, torch.Tensor]) -> Iterator[tuple[str, Facts]]:
+    """ComfyUI's loader with dynamic VRAM says where in the file each tensor is: its reading threads copy from there."""
+    try:
+        host = importlib.import_module("comfy.memory_management")
+        library = importlib.import_module("comfy_aimdo.control")
+    except ImportError:
+        return
+    if not library.init():
+        return
+    kept, host.aimdo_enabled = host.aimdo_enabled, True
+    try:
+        layout = {name: (tensor.shape, tensor.dtype) for name, tensor in lora.items()}
+        held = file_in_memory.load_from_memory(layout, partial(lora_in_ram.copy_all, lora))
+    finally:
+        host.aimdo_enabled = kept
+    slices = {name: tensor.untyped_storage()._comfy_tensor_file_slice for name, tensor in held.items()}
+    same = [os.pread(one.file_ref, one.size, one.offset) == bytes_of(lora[name]) for name, one in slices.items()]
+    mappings = {id(tensor.untyped_storage()._comfy_tensor_mmap_refs[0]): tensor for tensor in held.values()}
+    for tensor in mappings.values():  # the host gives up what it has looked at, after each node
+        tensor.untyped_storage()._comfy_tensor_mmap_refs[0].bounce()
+    after = all(torch.equal(held[name], tensor) for name, tensor in lora.items())
+    yield "lora, read by the host", {"same": same, "files": len(mappings), "after": after}
+
+
+def bytes_of(tensor: torch.Tensor) -> bytes:
+    return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def files_in_memory() -> int:
