@@ -104,7 +104,7 @@ def _use(source: Path, item: Item, control: Control) -> None:
         log.info("%s is on another disk as %s: copying it, nothing is fetched.", item.row.name, source)
     control.unless_stopped(partial(clean_staging, item.target, item.row, item.partial))
     control.note("copying it from another disk of this computer")
-    sink = control.unless_stopped(partial(_open_sink, item, control))
+    sink = _open_sink(item, control)
     try:
         with source.open("rb") as file:
             while block := file.read(BLOCK_BYTES):
@@ -139,7 +139,7 @@ def _receive(item: Item, control: Control) -> None:
         raise ValueError(f"{item.row.name} was not looked up on the hub")
     kept = kept_bytes(item.partial)
     check_room(item.target, item.size_bytes - kept, item.row)
-    sink = control.unless_stopped(partial(_open_sink, item, control))
+    sink = _open_sink(item, control)
     try:
         if kept:
             log.info("%s: %s of it are there from an earlier attempt.", item.row.name, gib(kept))
@@ -156,9 +156,12 @@ def _receive(item: Item, control: Control) -> None:
 
 
 def _open_sink(item: Item, control: Control) -> Sink:
-    sink = Sink(item.partial, item.size_bytes, bool(item.sha256), control.progress.set_done)
-    control.on_stop(sink.stop)
-    return sink
+    def open_and_hold() -> Sink:
+        sink = Sink(item.partial, item.size_bytes, bool(item.sha256), control.progress.set_done)
+        control.on_stop(sink.stop)
+        return sink
+
+    return control.unless_stopped(open_and_hold)
 
 
 def _close(sink: Sink, control: Control) -> None:
