@@ -16,23 +16,11 @@ from math import prod
 import comfy.utils
 import torch
 
-HEADER_LENGTH_BYTES = 8
+from ..planner.safetensors_header import LENGTH_BYTES
+from .modulation_file import DTYPES, tensor_in
+
 ALIGNMENT = 64
-# The names in a safetensors header (its format description, https://github.com/huggingface/safetensors).
-NAMES_OF_DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-}
+NAMES_OF_DTYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 Layout = Mapping[str, tuple[torch.Size, torch.dtype]]
 Tensors = dict[str, torch.Tensor]
@@ -53,7 +41,7 @@ def load_from_memory(layout: Layout, fill: Callable[[Tensors], None]) -> Tensors
         os.posix_fallocate(descriptor, 0, len(header) + sum(_size(*entry) for entry in layout.values()))
         mapped = mmap.mmap(descriptor, 0)
         mapped[: len(header)] = header
-        fill({name: _view(mapped, len(header) + offsets[name], *layout[name]) for name in layout})
+        fill({name: tensor_in(mapped, len(header) + offsets[name], *layout[name]) for name in layout})
         return _load(descriptor)
     finally:
         os.close(descriptor)
@@ -72,18 +60,12 @@ def _header(layout: Layout) -> tuple[bytes, dict[str, int]]:
         offsets[name] = start
         entries[name] = {"dtype": NAMES_OF_DTYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(entries).encode()
-    text += b" " * (-(HEADER_LENGTH_BYTES + len(text)) % ALIGNMENT)
-    return len(text).to_bytes(HEADER_LENGTH_BYTES, "little") + text, offsets
+    text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text, offsets
 
 
 def _size(shape: torch.Size, dtype: torch.dtype) -> int:
     return prod(shape) * dtype.itemsize
-
-
-def _view(mapped: mmap.mmap, offset: int, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
-    if not prod(shape):
-        return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(mapped, dtype=dtype, count=prod(shape), offset=offset).view(shape)
 
 
 def _load(descriptor: int) -> Tensors:

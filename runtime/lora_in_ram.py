@@ -47,15 +47,15 @@ def in_precision(weights: dict[str, torch.Tensor], precision: torch.dtype | None
     layout = {name: (tensor.shape, _precision_of(name, tensor, precision)) for name, tensor in weights.items()}
     if is_on("lora-file-in-memory"):
         try:
-            return load_from_memory(layout, partial(copy_all, weights))
+            return load_from_memory(layout, partial(_copy_all, weights))
         except (OSError, RuntimeError, ValueError) as error:
             log.debug("The LoRA is held without a file in memory: %s", error)
     held = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in layout.items()}
-    copy_all(weights, held)
+    _copy_all(weights, held)
     return held
 
 
-def copy_all(weights: dict[str, torch.Tensor], into: dict[str, torch.Tensor]) -> None:
+def _copy_all(weights: dict[str, torch.Tensor], into: dict[str, torch.Tensor]) -> None:
     """Copies every tensor into its namesake, by the calling thread alone: all others are better used otherwise."""
     for name, tensor in weights.items():
         pieces = zip(into[name].view(-1).split(PIECE_ELEMENTS), tensor.reshape(-1).split(PIECE_ELEMENTS), strict=True)

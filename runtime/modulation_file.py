@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from ..planner.safetensors_header import LENGTH_BYTES, header_length
 from .page_cache import forget
 
 MODULATION_KEY = re.compile(r"^(.*?)(transformer_blocks\.\d+\.(?:img_mod|txt_mod)\.1\.)\w+$")
-_DTYPES = {
+DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,
@@ -37,7 +38,15 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 if hasattr(torch, "float8_e8m0fnu"):
-    _DTYPES["F8_E8M0"] = torch.float8_e8m0fnu
+    DTYPES["F8_E8M0"] = torch.float8_e8m0fnu
+
+
+def tensor_in(mapped: mmap.mmap, offset: int, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """The tensor whose elements are mapped at `offset`; one without elements is in no memory."""
+    count = math.prod(shape)
+    if count == 0:
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(mapped, dtype=dtype, count=count, offset=offset).view(shape)
 
 
 def is_modulation(name: str) -> bool:
@@ -77,16 +86,13 @@ class MappedFile:
     def tensor(self, name: str) -> torch.Tensor:
         """The mapped tensor; to be read only, a write to it ends the process."""
         entry = self._entries[name]
-        dtype = _DTYPES.get(entry["dtype"])
+        dtype = DTYPES.get(entry["dtype"])
         if dtype is None:
             raise ValueError(f"{name} has the unknown dtype {entry['dtype']}")
-        count = math.prod(entry["shape"])
-        if count == 0:
-            return torch.empty(entry["shape"], dtype=dtype)
         start, _ = self.span(name)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            return torch.frombuffer(self._map, dtype=dtype, count=count, offset=start).view(entry["shape"])
+            return tensor_in(self._map, start, entry["shape"], dtype)
 
     def read_ahead(self, wanted: bool) -> None:
         """Whether the system may read on behind what is looked at; it does until told otherwise."""

@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from scenes import Facts, scene
 from studio import difference, load_stock, load_tabled, make_lora, modulation, sample
 
 block_prefetch: Any = importlib.import_module("qil.runtime.block_prefetch")
-file_in_memory: Any = importlib.import_module("qil.runtime.file_in_memory")
 lora_in_ram: Any = importlib.import_module("qil.runtime.lora_in_ram")
 modulation_file: Any = importlib.import_module("qil.runtime.modulation_file")
 modulation_weights: Any = importlib.import_module("qil.runtime.modulation_weights")
@@ -118,8 +116,7 @@ def lora_in_memory(lora: dict[str, torch.Tensor]) -> Iterator[tuple[str, Facts]]
     names, others = tempfile.tempdir, files_in_memory()
     with tempfile.TemporaryDirectory() as tempfile.tempdir:
         try:
-            layout = {name: (tensor.shape, tensor.dtype) for name, tensor in lora.items()}
-            in_memory = file_in_memory.load_from_memory(layout, partial(lora_in_ram.copy_all, lora))
+            in_memory = lora_in_ram.in_precision(lora, None)
             left = os.listdir(tempfile.tempdir)
             os.rmdir(tempfile.tempdir)  # no name can be made
             without = lora_in_ram.in_precision(lora, None)
@@ -147,8 +144,7 @@ def lora_by_the_readers_of_dynamic_vram(lora: dict[str, torch.Tensor]) -> Iterat
         return
     kept, host.aimdo_enabled = host.aimdo_enabled, True
     try:
-        layout = {name: (tensor.shape, tensor.dtype) for name, tensor in lora.items()}
-        held = file_in_memory.load_from_memory(layout, partial(lora_in_ram.copy_all, lora))
+        held = lora_in_ram.in_precision(lora, None)
     finally:
         host.aimdo_enabled = kept
     slices = {name: tensor.untyped_storage()._comfy_tensor_file_slice for name, tensor in held.items()}
