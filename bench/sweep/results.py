@@ -28,7 +28,8 @@ class Row:
     included. read_bytes: fetched from disk by the server process; group_read_bytes: by its control group.
     disk_rest_seconds: how long of the run the disk rested before its last reading; after_disk_seconds: from there on.
     status: success, error, refused, died (the server process ended) or timeout. vae_retries: decodings that ran out of
-    memory and were repeated in tiles. difference: largest difference (of 255) to stock's image of the same run.
+    memory and were repeated in tiles. difference: largest difference (of 255) to the image that the first graph (stock,
+    where it was measured) made in the same run.
     """
 
     cell: str

@@ -43,7 +43,7 @@ Pixels = np.ndarray[Any, Any]
 
 @dataclass
 class Bench:
-    """What all sessions share. `gpu` is None on the CPU; `images` are stock's, to compare the others with.
+    """What all sessions share. `gpu` is None on the CPU; `images` are the first graph's, to compare the others with.
 
     cold_files: what a cold run reads from the disk; none: it finds in memory what is there.
     disk_rate: bytes a second of a plain read of a model file, where there are cold files.
@@ -57,7 +57,7 @@ class Bench:
     pixels: int = SIDE_PIXELS
     cold_files: Sequence[Path] = ()
     disk_rate: float | None = None
-    images: dict[tuple[str, str, str, int], Pixels] = field(default_factory=dict)
+    images: dict[tuple[str, str, str, int], tuple[str, Pixels]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -213,17 +213,17 @@ def _run(server: LimitedServer, graph: Graph) -> tuple[str, str, RunResult | Non
 
 
 def _compare(bench: Bench, session: Session, run: tuple[str, int], images: Sequence[bytes]) -> tuple[str, int | None]:
-    """(a short hash of the pixels, the largest difference to stock's image of the same run, if that is known)."""
+    """(a short hash of the pixels, the largest difference to the first graph's image of the same run, if there is one).
+
+    Stock comes first, where it is measured at all.
+    """
     pixels = np.stack([np.asarray(Image.open(BytesIO(data)).convert("RGB")) for data in images])
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
     # a restart and a reload repeat the cold run with the same seed
     kind, number = run
     key = (session.cell.name, session.recipe, COLD if kind in (RESTART, RELOAD) else kind, number)
-    if session.side == STOCK:
-        bench.images[key] = pixels
-        return digest, None
-    reference = bench.images.get(key)
-    if reference is None or reference.shape != pixels.shape:
+    side, reference = bench.images.setdefault(key, (session.side, pixels))
+    if side == session.side or reference.shape != pixels.shape:
         return digest, None
     return digest, int(np.abs(pixels.astype(int) - reference).max())
 

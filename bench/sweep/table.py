@@ -49,7 +49,7 @@ def run_line(row: Row) -> str:
     else:
         facts.append(_first_line(row.error))
     if row.difference is not None:
-        facts.append(f"image differs from stock by {row.difference}")
+        facts.append(f"image differs from the first graph's by {row.difference}")
     return "; ".join(facts)
 
 
