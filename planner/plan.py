@@ -55,14 +55,19 @@ def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -
         }
     except FileChoiceError as error_of_user:
         return _refused(request, hardware, str(error_of_user), broken)
-    candidates, refusals = build_candidates(request, hardware, files, chosen[ROLE_DIFFUSION_MODEL], chosen[ROLE_LORA])
+    encoder_refusals: list[Refusal] = []
+    text_encoder = chosen[ROLE_TEXT_ENCODER] or _best_text_encoder(request, hardware, files, encoder_refusals)
+    encoder_bytes = _device_bytes(text_encoder, _encoder_device(request, hardware)) if text_encoder else 0
+    candidates, refusals = build_candidates(
+        request, hardware, files, chosen[ROLE_DIFFUSION_MODEL], chosen[ROLE_LORA], encoder_bytes
+    )
     refusals = broken + refusals
     if not candidates:
         return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
-    best = candidates[0]
-    text_encoder = chosen[ROLE_TEXT_ENCODER] or _best_text_encoder(request, hardware, files, refusals)
+    refusals += encoder_refusals
     if text_encoder is None:
         return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
+    best = candidates[0]
     vae = chosen[ROLE_VAE] or next(c for c in _vaes_by_preference(files) if c.identity.vae_kind == release.vae_kind)
     return _assemble(request, hardware, release, best, text_encoder, vae, candidates, chosen, files, refusals)
 
@@ -99,6 +104,15 @@ def _best_text_encoder(
     return min(on_disk, key=lambda c: c.size_bytes)
 
 
+def _encoder_device(request: LoadRequest, hardware: Hardware) -> str:
+    return "cpu" if request.text_encoder_device == "cpu" or hardware.kind == KIND_CPU else "gpu"
+
+
+def _device_bytes(text_encoder: Choice, device: str) -> int:
+    """What the text encoder's weights take of the graphics card."""
+    return 0 if device == "cpu" else text_encoder.weights.weight_bytes
+
+
 def _vaes_by_preference(files: Sequence[FoundFile]) -> list[Choice]:
     return sorted(choices_for(ROLE_VAE, files), key=lambda c: (not c.on_disk, not c.identity.catalog_name))
 
@@ -116,8 +130,8 @@ def _assemble(
     refusals: Sequence[Refusal],
 ) -> LoadPlan:
     usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
-    device = "cpu" if request.text_encoder_device == "cpu" or hardware.kind == KIND_CPU else "gpu"
-    encoder_bytes = 0 if device == "cpu" else text_encoder.weights.weight_bytes
+    device = _encoder_device(request, hardware)
+    encoder_bytes = _device_bytes(text_encoder, device)
     both_bytes = encoder_bytes + best.sample.resident_bytes
     decode = decode_stage(vae.weights, release.width, release.height, usable, hardware)
     stages = (

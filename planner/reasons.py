@@ -56,5 +56,5 @@ def modulation_reason(request: LoadRequest, best: Candidate, hardware: Hardware)
     if not best.modulation_table:
         return "not needed: all weights fit where they are"
     if best.resident:
-        return f"leaves {saved} out, so that the rest of the model stays on the device; same picture"
+        return f"leaves {saved} out, so that the rest and more of the text encoder stay on the device; same picture"
     return f"leaves {saved} out of what is moved on every step; same picture"

@@ -84,6 +84,16 @@ def test_the_table_takes_a_third_of_the_model_out() -> None:
     assert gib(rest.resident_bytes + rest.streamed_bytes) == "12.7 GiB"
 
 
+def test_the_table_makes_room_for_the_text_encoder() -> None:
+    card = machine("4090-24", 0)
+    beside = plan(QWEN, card, files_of("six"))
+    assert beside.modulation_table
+    assert "text encoder" in beside.modulation_reason
+    elsewhere = plan(replace(QWEN, text_encoder_device="cpu"), card, files_of("six"))
+    assert not elsewhere.modulation_table
+    assert not plan(QWEN, machine("A6000-48", 0), files_of("six")).modulation_table
+
+
 def test_a_refused_pair_is_named_with_its_reason() -> None:
     result = plan(QWEN, SMALL, files_of("six"))
     reasons = {refusal.name: refusal.reason for refusal in result.refusals}
