@@ -152,7 +152,7 @@ def _load_diffusion_model(file: PlannedFile, modulation_table: bool, ahead: Read
         rows_folder, tell = own_folder(MODULATION_FOLDER), partial(ahead.reached, MODULATION)
         model = modulation.apply_modulation_table(model, path, rows_folder, before_reading=tell)
     if is_on("block-prefetch"):
-        add_block_prefetch(model, waits_late=is_on("late-wait"))
+        add_block_prefetch(model)
     if is_on("attention-first"):
         keep_attention_first(model)
     return model

@@ -22,15 +22,7 @@ LOADER = "loader"
 LOADER_ON = "loader, modulation on"
 LOADER_OFF = "loader, modulation off"
 # what runtime/switches.py can turn off
-MEASURES = (
-    "attention-first",
-    "block-prefetch",
-    "late-wait",
-    "lora-file-in-memory",
-    "lora-in-ram",
-    "read-ahead",
-    "stay-in-vram",
-)
+MEASURES = ("attention-first", "block-prefetch", "lora-file-in-memory", "lora-in-ram", "read-ahead", "stay-in-vram")
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import websocket
 from comfyui_client import RunResult, ServerFailed
 from comfyui_host import Host
-from PIL import Image
 from workflow_graphs import Graph
 
 from .card import Card
 from .cells import COLD, GIB, RELOAD, RESTART, STOCK, Cell
+from .first_images import FirstImages
 from .graphs import SIDE_PIXELS, graph_for
 from .limited_server import LimitedServer, prepare_base
 from .limits import ControlGroup, gpu_variables, make_cold, write_site_hook
@@ -38,12 +35,10 @@ VAE_RETRY = "Ran out of memory when regular VAE decoding"  # ComfyUI's own log l
 RUN_SECONDS = 3000.0
 UNLOAD_SECONDS = 2.0
 
-Pixels = np.ndarray[Any, Any]
-
 
 @dataclass
 class Bench:
-    """What all sessions share. `gpu` is None on the CPU; `images` are the first graph's, to compare the others with.
+    """What all sessions share. `gpu` is None on the CPU.
 
     cold_files: what a cold run reads from the disk; none: it finds in memory what is there.
     disk_rate: bytes a second of a plain read of a model file, where there are cold files.
@@ -57,7 +52,7 @@ class Bench:
     pixels: int = SIDE_PIXELS
     cold_files: Sequence[Path] = ()
     disk_rate: float | None = None
-    images: dict[tuple[str, str, str, int], tuple[str, Pixels]] = field(default_factory=dict)
+    images: FirstImages = field(default_factory=FirstImages)
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,11 @@ class Session:
         cold = [(first, self.repeat)] if COLD in self.kinds else []
         numbers = range(self.repeat * self.warm, (self.repeat + 1) * self.warm)
         return cold + [(kind, n) for kind in self.kinds if kind not in (COLD, RESTART) for n in numbers]
+
+    def picture(self, run: tuple[str, int]) -> tuple[str, str, str, int]:
+        """What decides on a run's image beside the graph: a restart and a reload repeat the cold run's seed."""
+        kind, number = run
+        return self.cell.name, self.recipe, COLD if kind in (RESTART, RELOAD) else kind, number
 
     def row(self, run: tuple[str, int], **values: Any) -> Row:
         limits = {"cell": self.cell.name, "vram_gib": self.cell.vram_gib, "ram_gib": self.cell.ram_gib}
@@ -178,7 +178,7 @@ def _measure(
     steps, step_seconds = read_step_bar(log)
     image, difference = "", None
     if result is not None and status == OK:
-        image, difference = _compare(bench, session, run, server.images(result))
+        image, difference = bench.images.compare(session.picture(run), session.side, server.images(result))
     plan = find_plan(result)
     return session.row(
         run,
@@ -210,22 +210,6 @@ def _run(server: LimitedServer, graph: Graph) -> tuple[str, str, RunResult | Non
             return TIMEOUT, str(error), None
         return DIED, f"the server ended with code {code}: {server.log_text()[-300:]}", None
     return result.status, result.error, result
-
-
-def _compare(bench: Bench, session: Session, run: tuple[str, int], images: Sequence[bytes]) -> tuple[str, int | None]:
-    """(a short hash of the pixels, the largest difference to the first graph's image of the same run, if there is one).
-
-    Stock comes first, where it is measured at all.
-    """
-    pixels = np.stack([np.asarray(Image.open(BytesIO(data)).convert("RGB")) for data in images])
-    digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
-    # a restart and a reload repeat the cold run with the same seed
-    kind, number = run
-    key = (session.cell.name, session.recipe, COLD if kind in (RESTART, RELOAD) else kind, number)
-    side, reference = bench.images.setdefault(key, (session.side, pixels))
-    if side == session.side or reference.shape != pixels.shape:
-        return digest, None
-    return digest, int(np.abs(pixels.astype(int) - reference).max())
 
 
 def find_plan(result: RunResult | None) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from sweep.cells import (  # noqa: E402
 )
 from sweep.disk_trace import disk_rest  # noqa: E402
 from sweep.environment import code_id  # noqa: E402
+from sweep.first_images import FirstImages  # noqa: E402
 from sweep.limits import ControlGroup, LimitError, make_cold, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
 from sweep.results import Results, Row, medians  # noqa: E402
 from sweep.session import predicted_peak_bytes, read_step_bar  # noqa: E402
@@ -114,6 +116,22 @@ def test_a_shared_server_starts_each_recipe_from_nothing(comfyui_host: Host, tmp
     assert all(nodes <= row.node_seconds.keys() for row, nodes in zip(reloads, loaders, strict=True)), (
         "nothing was kept"
     )
+
+
+def test_images_are_compared_with_the_first_graphs_of_the_same_run() -> None:
+    def png(value: int, size: int = 4) -> list[bytes]:
+        file = BytesIO()
+        Image.new("RGB", (size, size), (value, 7, 7)).save(file, "PNG")
+        return [file.getvalue()]
+
+    images = FirstImages()
+    digest, difference = images.compare("cold", "loader", png(100))
+    assert difference is None
+    assert images.compare("cold", "loader", png(90))[1] is None, "a graph is not compared with itself"
+    assert images.compare("cold", "loader, modulation off", png(100)) == (digest, 0)
+    assert images.compare("cold", "stock", png(97))[1] == 3
+    assert images.compare("new seed", "stock", png(97))[1] is None
+    assert images.compare("cold", "stock", png(100, size=8))[1] is None
 
 
 def test_the_small_run_finds_equal_latents(small_run: tuple[Path, str]) -> None:
