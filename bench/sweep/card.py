@@ -36,8 +36,7 @@ class Card:
 
         The server may run already, but has to have nothing loaded. Raises LimitError where the limit cannot be set.
         """
-        self._open.close()
-        self.meter = None
+        self.release()
         if self._gpu is None:
             return
         own = self._settled() - self._before
@@ -47,6 +46,15 @@ class Card:
             self._open.enter_context(HeldVram(free_gib - own / GIB, self._gpu))
         self.meter = GpuMeter(self._gpu, own)
         self._open.callback(self.meter.close)
+
+    def release(self) -> None:
+        """Hold and follow nothing any more; until the next limit, what is in use is the server's alone."""
+        self._open.close()
+        self.meter = None
+
+    def is_unloaded(self) -> bool:
+        """Whether the server, after release, holds no models any more."""
+        return self._gpu is None or self._settled() - self._before <= MOST_OF_AN_EMPTY_SERVER
 
     def _settled(self) -> int:
         """Bytes in use on the GPU once they are no longer becoming fewer."""

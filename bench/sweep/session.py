@@ -33,7 +33,7 @@ NOT_RUN = "not run"
 STEP_BAR = re.compile(r"(\d+)/(\d+) \[[0-9:]+<[^,\]]*,\s*([0-9.]+)(s/it|it/s)")
 VAE_RETRY = "Ran out of memory when regular VAE decoding"  # ComfyUI's own log line, comfy/sd.py
 RUN_SECONDS = 3000.0
-UNLOAD_SECONDS = 2.0
+UNLOAD_SECONDS, UNLOAD_TRIES = 2.0, 5
 
 
 @dataclass
@@ -131,7 +131,8 @@ def _serve(bench: Bench, visits: Sequence[Visit], base: Path, card: Card) -> Ite
         lost = ""
         for index, (session, runs) in enumerate(visits):
             if index and not lost:
-                lost = _unload(server)
+                card.release()
+                lost = unload(server, card)
                 if not lost:
                     card.limit(session.cell.vram_gib)
             make_cold(bench.cold_files)
@@ -149,14 +150,23 @@ def _serve(bench: Bench, visits: Sequence[Visit], base: Path, card: Card) -> Ite
                 lost = row.error if row.status in (DIED, TIMEOUT) else ""
 
 
-def _unload(server: LimitedServer) -> str:
-    """Have the server give up all models and results, which it does as soon as it is idle; returns why it did not."""
-    try:
-        status, answer = server.request("/free", {"unload_models": True, "free_memory": True})
-    except OSError as error:
-        return f"the server does not answer: {error}"
-    time.sleep(UNLOAD_SECONDS)
-    return "" if status == 200 else f"POST /free: {status} {answer[:200]!r}"
+def unload(server: LimitedServer, card: Card) -> str:
+    """Have the server give up all models and results; returns why it could not be told to.
+
+    ComfyUI 0.33.0 wakes its worker once for each request, and the worker misses that while it collects garbage after
+    a run: it then keeps everything until it is asked again.
+    """
+    for _ in range(UNLOAD_TRIES):
+        try:
+            status, answer = server.request("/free", {"unload_models": True, "free_memory": True})
+        except OSError as error:
+            return f"the server does not answer: {error}"
+        if status != 200:
+            return f"POST /free: {status} {answer[:200]!r}"
+        time.sleep(UNLOAD_SECONDS)
+        if card.is_unloaded():
+            break
+    return ""
 
 
 def _measure(

@@ -19,7 +19,7 @@ from PIL import Image
 BENCH = REPOSITORY / "bench"
 sys.path.append(str(BENCH))
 
-from sweep import card  # noqa: E402
+from sweep import card, session  # noqa: E402
 from sweep.cells import (  # noqa: E402
     ALL_CELLS,
     COLD,
@@ -38,7 +38,7 @@ from sweep.environment import code_id  # noqa: E402
 from sweep.first_images import FirstImages  # noqa: E402
 from sweep.limits import ControlGroup, LimitError, make_cold, read_io_stat, why_no_ram_limit, write_site_hook  # noqa: E402
 from sweep.results import Results, Row, medians  # noqa: E402
-from sweep.session import predicted_peak_bytes, read_step_bar  # noqa: E402
+from sweep.session import predicted_peak_bytes, read_step_bar, unload  # noqa: E402
 from sweep.table import failure_list, result_table  # noqa: E402
 from sweep.targets import verdicts  # noqa: E402
 
@@ -307,6 +307,31 @@ def test_a_card_leaves_a_running_server_what_it_has_already(fake_gpu: tuple[Path
         used.write_text("9000")
         with pytest.raises(LimitError, match=r"still holds 8\.7 GiB"):
             gpu.limit(6.0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for nvidia-smi is a shell script")
+def test_a_server_that_missed_a_request_to_unload_is_asked_again(
+    fake_gpu: tuple[Path, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, left = fake_gpu
+    monkeypatch.setattr(session, "UNLOAD_SECONDS", 0.0)
+    asked: list[tuple[str, object]] = []
+
+    class MissesTheFirst:
+        def request(self, path: str, body: object) -> tuple[int, bytes]:
+            asked.append((path, body))
+            if len(asked) == 2:
+                used.write_text("600")
+            return 200, b""
+
+    with card.Card(0) as gpu:
+        gpu.limit(24.0)
+        used.write_text("21700")
+        gpu.release()
+        assert unload(MissesTheFirst(), gpu) == ""  # type: ignore[arg-type]
+        assert asked == [("/free", {"unload_models": True, "free_memory": True})] * 2
+        gpu.limit(8.0)
+        assert left == [24.0, pytest.approx(8.0 - 500 / 1024)]
 
 
 def test_bytes_read_are_summed_over_disks(tmp_path: Path) -> None:
