@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .choices import Choice, choices_for, find_format_refusal
 from .defects import LIGHTNING_RECIPES, find_defects
@@ -41,6 +42,7 @@ class Candidate:
     sample: StagePlan
     evaluations: int
     on_processor: bool
+    as_asked: bool = True  # False where the recipe is another than the one asked for: nothing here carries that one
 
     @property
     def missing_bytes(self) -> int:
@@ -64,31 +66,38 @@ class Candidate:
         return whole.without_modulation() if self.modulation_table else whole
 
 
-def rank(candidate: Candidate) -> tuple[float, ...]:
+def rank(candidate: Candidate) -> tuple[Any, ...]:
     """Sort key, best first. The order of the numbers is the selection policy; the README's table follows from it.
 
     1. what is on disk beats what has to be fetched; of what has to be fetched, clearly fewer bytes;
-    2. no known defect (auto never sees defective pairs, an explicit choice may);
-    3. weights that stay on the device; if none do, clearly fewer bytes moved per step;
-    4. base where the weights stay on a graphics card, otherwise the fewest model evaluations;
-    5. the most exact weights, of files to fetch those whose exact size is known first;
-    6. fewer bytes to fetch, then the newer LoRA, then the smaller LoRA file.
+    2. no known defect, the recipe asked for (auto never sees defective pairs, an explicit choice may);
+    3. a model whose name or header says its release;
+    4. weights that stay on the device; if none do, clearly fewer bytes moved per step;
+    5. base where the weights stay on a graphics card, otherwise the fewest model evaluations;
+    6. a file of the catalog, of those to fetch one whose exact size is known; then the most exact weights;
+    7. fewer bytes to fetch, then the newer LoRA, then the smaller LoRA file;
+    8. the copy in fewer subfolders, then by name, so that the order of the files decides nothing.
     """
-    exactness = EXACTNESS.index(candidate.diffusion_model.identity.weight_format)
-    row = candidate.diffusion_model.row
+    model = candidate.diffusion_model
+    exactness = EXACTNESS.index(model.identity.weight_format)
+    row = model.row
     lora = candidate.lora
     return (
         candidate.missing_bytes > 0,
-        len(candidate.defects),
+        len(candidate.defects) + (not candidate.as_asked),
+        not model.identity.evidence,
         round(candidate.missing_bytes / FETCH_STEP_BYTES),
         not candidate.resident,
         round(candidate.sample.streamed_bytes / STREAM_STEP_BYTES),
         0 if candidate.affords_base and candidate.recipe == RECIPE_BASE else candidate.evaluations,
-        not candidate.diffusion_model.on_disk and row is not None and not row.size_is_exact,
+        not model.is_known,
+        not model.on_disk and row is not None and not row.size_is_exact,
         exactness,
         candidate.missing_bytes,
         -(lora.identity.version[0] * 100 + lora.identity.version[1]) if lora else 0,
         lora.size_bytes if lora else 0,
+        *model.place,
+        *(lora.place if lora else ()),
     )
 
 
@@ -99,13 +108,14 @@ def build_candidates(
     chosen_model: Choice | None,
     chosen_lora: Choice | None,
     encoder_bytes: int,
-) -> tuple[list[Candidate], list[Refusal]]:
-    """All candidates for the request, best first, and why the others were refused.
+) -> tuple[list[Candidate], list[Candidate], list[Refusal]]:
+    """All candidates for the request, best first; those left out for their defects alone; and why each was refused.
 
     `encoder_bytes`: what the text encoder wants of the device.
     """
     release = RELEASES[request.release]
     candidates: list[Candidate] = []
+    spoiled: list[Candidate] = []
     refusals: list[Refusal] = []
     loras = [chosen_lora] if chosen_lora else _lightning_loras(release, files)
     for model in [chosen_model] if chosen_model else _models_of(release, files):
@@ -122,19 +132,21 @@ def build_candidates(
             continue
         for recipe, lora in _recipes_of(request, model, loras, chosen_model, chosen_lora):
             if recipe not in release.settings:
+                named = lora if lora and lora.identity.recipe == recipe else model
+                refusals.append(Refusal(named.name, f"it is for '{recipe}', which {release.name} does not have"))
                 continue
-            named = chosen_lora is not None
-            candidate = _judge(request, hardware, release, recipe, model, lora, encoder_bytes, lora_was_named=named)
+            candidate = _judge(request, hardware, release, recipe, model, lora, encoder_bytes)
             reason = "" if chosen_model else _find_memory_refusal(candidate, hardware)
-            if candidate.defects and request.recipe == AUTO and not (chosen_model or chosen_lora):
+            if not reason and candidate.defects and request.recipe == AUTO and not (chosen_model or chosen_lora):
                 reason = candidate.defects[0].message
+                spoiled.append(candidate)
             if reason:
                 title = f"{model.name}{PAIR}{lora.name}" if lora else model.name
                 refusals.append(Refusal(title, reason))
             else:
                 candidates.append(candidate)
     candidates.sort(key=rank)
-    return candidates, _worth_telling(refusals, files, everything=not candidates)
+    return candidates, spoiled, _worth_telling(refusals, files, everything=not candidates)
 
 
 def _worth_telling(refusals: list[Refusal], files: Sequence[FoundFile], *, everything: bool) -> list[Refusal]:
@@ -172,22 +184,20 @@ def _recipes_of(
     """The (recipe, LoRA) pairs one diffusion model allows under the request."""
     own = model.identity.recipe
     if chosen_lora is not None:
-        if chosen_model is None and own not in (RECIPE_BASE, request.recipe):
+        recipe = chosen_lora.identity.recipe
+        if chosen_model is None and own != RECIPE_BASE and (recipe or own != request.recipe):
             return []
-        return [(_recipe_of_named_lora(request, own, chosen_lora), chosen_lora)]
+        if recipe:
+            return [(recipe, chosen_lora)]  # a Lightning LoRA brings its own step count
+        if request.recipe in (AUTO, own, *LIGHTNING_RECIPES):
+            return [(own, chosen_lora)]  # Lightning without its LoRA: there is room for one
+        return [(request.recipe, chosen_lora)] if chosen_model else []
     pairs: list[tuple[str, Choice | None]] = [(own, None)]
     if chosen_model and request.recipe not in (AUTO, own, *LIGHTNING_RECIPES):
         pairs.append((request.recipe, None))  # the user knows better than the file's name what it was trained for
     if own == RECIPE_BASE or (chosen_model and request.recipe != AUTO):
         pairs += [(lora.identity.recipe, lora) for lora in loras if lora is not None]
     return [(recipe, lora) for recipe, lora in pairs if request.recipe in (AUTO, recipe)]
-
-
-def _recipe_of_named_lora(request: LoadRequest, own: str, lora: Choice) -> str:
-    """A Lightning LoRA brings its own step count; any other LoRA is used under the recipe asked for, or the model's."""
-    if lora.identity.recipe and request.recipe in (AUTO, *LIGHTNING_RECIPES):
-        return lora.identity.recipe
-    return own if request.recipe == AUTO else request.recipe
 
 
 def _judge(
@@ -198,23 +208,31 @@ def _judge(
     model: Choice,
     lora: Choice | None,
     encoder_bytes: int,
-    *,
-    lora_was_named: bool,
 ) -> Candidate:
     """The candidate's memory and defects. The table is for all cards but those on which both models fit whole: there
     it makes a step a twentieth faster at most, and each new schedule costs reading a third of the model.
     """
     settings = release.settings[recipe]
-    activation = sample_activation_bytes(release.width, release.height, hardware)
+    activation = sample_activation_bytes(release.sampled_pixels, hardware)
     usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
     fits = is_resident(model.weights, activation + encoder_bytes, usable)
     has_table = request.modulation == "on" or (request.modulation == AUTO and not fits and not hardware.one_memory)
     weights = model.weights.without_modulation() if has_table else model.weights
     sample = sample_stage(weights, activation, usable, hardware, steps=settings.steps, has_table=has_table)
     lora_identity = lora.identity if lora else None
-    defects = tuple(find_defects(release.name, model.identity, lora_identity, lora_was_named=lora_was_named))
+    defects = tuple(find_defects(release.name, model.identity, lora_identity))
     evaluations = settings.steps * (2 if settings.cfg > 1 else 1)
-    return Candidate(recipe, model, lora, defects, has_table, sample, evaluations, hardware.kind == KIND_CPU)
+    return Candidate(
+        recipe,
+        model,
+        lora,
+        defects,
+        has_table,
+        sample,
+        evaluations,
+        on_processor=hardware.kind == KIND_CPU,
+        as_asked=request.recipe in (AUTO, recipe),
+    )
 
 
 def _find_memory_refusal(candidate: Candidate, hardware: Hardware) -> str:

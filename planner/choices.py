@@ -12,7 +12,7 @@ from .hardware import KIND_MPS, Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER, Refusal
 from .memory import WRITING_HEAD_BYTES, Weights
 from .request import AUTO
-from .weight_format import FLOAT8, NEEDED_QUANT_FORMAT
+from .weight_format import FLOAT8, NATIVE_ON_RTX_50, NEEDED_QUANT_FORMAT
 
 
 class FileChoiceError(ValueError):
@@ -35,9 +35,20 @@ class Choice:
         return self.found is not None
 
     @property
+    def is_known(self) -> bool:
+        """True for a file of the catalog, whatever it is called here."""
+        return bool(self.identity.catalog_name)
+
+    @property
     def missing_bytes(self) -> int:
         """Bytes to fetch."""
         return 0 if self.found else self.size_bytes
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """How deep in subfolders it is, and how ComfyUI lists it: an order between equal files."""
+        listed = self.found.listed_name if self.found else ""
+        return listed.count("/"), listed
 
     @property
     def weights(self) -> Weights:
@@ -100,7 +111,8 @@ def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | N
             f"for a file inside models/{folder}."
         )
     here = [f for f in files if f.folder == folder]
-    matches = [f for f in here if f.listed_name == wanted][:1] or [f for f in here if f.name == wanted]
+    matches = [f for f in here if f.listed_name == wanted][:1]
+    matches = matches or list({f.listed_name: f for f in reversed(here) if f.name == wanted}.values())
     if len(matches) > 1:
         names = ", ".join(sorted(f.listed_name for f in matches))
         raise FileChoiceError(f"There are several files named '{wanted}': {names}. Give the name with its subfolder.")
@@ -111,7 +123,8 @@ def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | N
         return _choice_of(match, match.identity)
     row = find_catalog_file(wanted)
     if row is not None and row.role == role:
-        return choice_of_row(row)
+        renamed = [_choice_of(f, f.identity) for f in here if f.identity and f.identity.catalog_name == wanted]
+        return min(renamed, key=lambda choice: choice.place, default=choice_of_row(row))
     if wanted.lower().endswith(".gguf"):
         raise FileChoiceError(f"'{wanted}' is a GGUF file, which this node does not load; use the ComfyUI-GGUF pack.")
     raise FileChoiceError(
@@ -123,7 +136,7 @@ def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | N
 def find_format_refusal(choice: Choice, hardware: Hardware, *, explicit: bool) -> str:
     """Why this machine or this ComfyUI cannot run the file's weight format; "" if it can.
 
-    `explicit`: the user asked for this file or format, so what runs slowly (emulated nvfp4) is not refused.
+    `explicit`: the user asked for this file or format, so what runs slowly (emulated nvfp4 or mxfp8) is not refused.
     """
     weight_format = choice.identity.weight_format
     if weight_format in FLOAT8 and not hardware.supports_fp8_storage:
@@ -132,8 +145,8 @@ def find_format_refusal(choice: Choice, hardware: Hardware, *, explicit: bool) -
     needed = NEEDED_QUANT_FORMAT.get(weight_format)
     if needed and needed not in hardware.quant_formats:
         return f"ComfyUI {hardware.host_version} cannot load {weight_format} files; update ComfyUI"
-    if weight_format == "nvfp4" and not explicit and (hardware.compute_capability or (0, 0)) < (10, 0):
-        return "nvfp4 is native on RTX 50 cards only"
+    if weight_format in NATIVE_ON_RTX_50 and not explicit and (hardware.compute_capability or (0, 0)) < (10, 0):
+        return f"{weight_format} is native on RTX 50 cards only"
     return ""
 
 

@@ -6,60 +6,68 @@ Sources: catalog.json `bad_combinations`, i.e. the Qwen-Image-Lightning README a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .catalog import CATALOG
 from .found_file import Identity
 from .hardware import Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning
-from .request import RECIPE_BASE, RECIPE_DISTILLED, RECIPE_LIGHTNING_4, RECIPE_LIGHTNING_8
+from .releases import QWEN_IMAGE, RELEASES
+from .request import AUTO, RECIPE_BASE, RECIPE_DISTILLED, RECIPE_LIGHTNING_4, RECIPE_LIGHTNING_8
 
 LIGHTNING_RECIPES = (RECIPE_LIGHTNING_8, RECIPE_LIGHTNING_4)
+PLAIN_FP8 = ("fp8_e4m3fn", "fp8_e5m2")
 
 
-def find_defects(
-    release: str, diffusion_model: Identity, lora: Identity | None, *, lora_was_named: bool
-) -> Iterator[PlanWarning]:
+def find_defects(release: str, diffusion_model: Identity, lora: Identity | None) -> Iterator[PlanWarning]:
     """What is known to be wrong with this diffusion model and LoRA together. Auto never chooses such a pair.
 
-    `lora_was_named`: the user named the LoRA's file, so that only another file name can cure it.
+    Of a model of another release than asked for, the pair is judged by the model's; to choose that release comes
+    before any other cure.
     """
     if lora is None:
         return
+    own_release = diffusion_model.release if diffusion_model.evidence else release
+    for defect in _find_pair_defects(own_release, diffusion_model, lora):
+        yield defect if own_release == release else replace(defect, changes=())
+
+
+def _find_pair_defects(release: str, diffusion_model: Identity, lora: Identity) -> Iterator[PlanWarning]:
+    own = diffusion_model.recipe
+    without_lora = (("recipe", own), ("lora_file", AUTO)) if own in RELEASES[release].settings else ()
     title = "a Lightning LoRA" if lora.recipe in LIGHTNING_RECIPES else "a LoRA"
-    if diffusion_model.recipe == RECIPE_DISTILLED:
+    if own == RECIPE_DISTILLED:
         yield PlanWarning(
             "lora_on_distilled",
             f"The distilled model is used with {title}; the two are not made for each other and spoil the picture.",
             "Choose recipe 'distilled' without a LoRA, or a base model for the LoRA.",
-            "lora_file",
-            "auto",
+            without_lora,
         )
-    elif diffusion_model.recipe in LIGHTNING_RECIPES and lora.recipe in LIGHTNING_RECIPES:
+    elif own in LIGHTNING_RECIPES and lora.recipe in LIGHTNING_RECIPES:
         yield PlanWarning(
             "lora_on_fused",
             "This diffusion model has Lightning built in; a Lightning LoRA on top gives black or overcooked pictures.",
-            "Set lora_file back to auto.",
-            "lora_file",
-            "auto",
+            f"Use it without a LoRA: recipe '{own}', lora_file auto.",
+            without_lora,
         )
-    if lora.recipe in LIGHTNING_RECIPES and diffusion_model.recipe == RECIPE_BASE:
-        yield from _weight_format_defects(release, diffusion_model, lora, lora_was_named)
-    if lora.release and lora.release != release and lora.recipe in LIGHTNING_RECIPES:
+    if lora.recipe in LIGHTNING_RECIPES and own == RECIPE_BASE:
+        yield from _weight_format_defects(release, diffusion_model, lora)
+    # The other way round a LoRA works: one for Qwen-Image on an Edit model (Qwen-Image-Lightning issue 26).
+    fits_edit = lora.release == QWEN_IMAGE and RELEASES[release].sees_images
+    if lora.release and lora.release != release and lora.recipe in LIGHTNING_RECIPES and not fits_edit:
         yield PlanWarning(
             "lora_of_other_release",
             f"The {lora.recipe} LoRA was made for {lora.release}, the model is {release}; pictures get blurred.",
             f"Set lora_file to auto, or choose the LoRA for {release}.",
-            "lora_file",
-            "auto",
+            (("lora_file", AUTO),) if own in RELEASES[release].settings else (),
         )
 
 
-def _weight_format_defects(
-    release: str, diffusion_model: Identity, lora: Identity, lora_was_named: bool
-) -> Iterator[PlanWarning]:
-    if lora.trained_on == "bf16" and diffusion_model.weight_format == "fp8_e4m3fn":
-        # ModelTC/Qwen-Image-Lightning issue 32 and README of 2025-10-14; ComfyUI_examples issue 68 for 2512.
-        cure = _cure_for_plain_fp8(release, lora.recipe, lora_was_named)
+def _weight_format_defects(release: str, diffusion_model: Identity, lora: Identity) -> Iterator[PlanWarning]:
+    if lora.trained_on == "bf16" and diffusion_model.weight_format in PLAIN_FP8:
+        # ModelTC/Qwen-Image-Lightning issue 32 and README of 2025-10-14; ComfyUI_examples issue 68 for 2512. That
+        # e5m2, rounded the same way to fewer bits, does it too is inferred.
+        cure = _cure_for_plain_fp8(release, lora.recipe, diffusion_model.weight_format)
         yield PlanWarning(
             "lightning_on_plain_fp8",
             "This Lightning LoRA was trained on bf16 weights; on the plain fp8 file it leaves a grid in pictures.",
@@ -73,21 +81,21 @@ def _weight_format_defects(
         )
 
 
-def _cure_for_plain_fp8(release: str, recipe: str, lora_was_named: bool) -> tuple[str, str, str]:
-    """Text of the cure, and the input and value that bring it: a LoRA for plain fp8, a fused file, or another base."""
+def _cure_for_plain_fp8(release: str, recipe: str, weight_format: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Text of the cure, and the inputs that bring it: a LoRA for this format, a fused file, or another base."""
     for row in CATALOG:
-        if row.role == ROLE_LORA and row.release == release and row.trained_on == "fp8_e4m3fn":
-            if lora_was_named:
-                return f"Use {row.name}, which was trained on this file.", "lora_file", row.name
-            return f"Use '{row.recipe}': its {row.name} was trained on this file.", "recipe", row.recipe
+        if row.role == ROLE_LORA and row.release == release and row.trained_on == weight_format:
+            cure = f"Use '{row.recipe}' with {row.name}, which was trained on this file."
+            return cure, (("recipe", row.recipe), ("lora_file", row.name))
     for row in CATALOG:
         if row.role == ROLE_DIFFUSION_MODEL and row.release == release and row.recipe == recipe:
-            return f"Use {row.name}, which needs no LoRA.", "diffusion_model_file", row.name
+            cure = f"Use {row.name}, which needs no LoRA."
+            return cure, (("recipe", recipe), ("diffusion_model_file", row.name), ("lora_file", AUTO))
     for row in CATALOG:
         is_base = row.role == ROLE_DIFFUSION_MODEL and row.release == release and row.recipe == RECIPE_BASE
-        if is_base and row.weight_format != "fp8_e4m3fn":
-            return f"Use {row.name} with it, or recipe 'base'.", "diffusion_model_file", row.name
-    return "Use recipe 'base'.", "recipe", RECIPE_BASE
+        if is_base and row.weight_format not in PLAIN_FP8:
+            return f"Use {row.name} with it, or recipe 'base'.", (("diffusion_model_file", row.name),)
+    return "Use recipe 'base' without a LoRA.", (("recipe", RECIPE_BASE), ("lora_file", AUTO))
 
 
 def find_machine_warnings(hardware: Hardware) -> Iterator[PlanWarning]:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from .safetensors_header import SafetensorsHeader
 
+
+class OtherModelError(ValueError):
+    """An intact file that is not the kind of model the folder's role asks for; the message says what it is."""
+
+
 # Specific before broad; each row: what the header must contain (substrings of keys), and what to call it.
 _KNOWN: tuple[tuple[tuple[str, ...], str], ...] = (
     # Qwen-Image 2.1 has transformer_blocks too, but a shared modulation and no txt_norm.

@@ -9,11 +9,13 @@ from .request import RECIPE_BASE
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a file is, read from its header, name and size. `evidence` says by what, for the reasons on the node.
+    """What a file is, read from its header, name and size. `evidence` says by what, for the reasons on the node; it is
+    "" for a diffusion model whose release and recipe nothing tells, so that they are the first release's and base.
 
     `release` is "" where the file serves every release (text encoder, VAE) or where nothing tells (a LoRA of unknown
     origin). `recipe` is "" for a LoRA that is not a Lightning LoRA. Byte counts are of tensors: `modulation_bytes` are
     those of the img_mod/txt_mod layers, `block_bytes` the largest transformer block's without them.
+    `lacks_marker`: an Edit-2511 model without the tensor by which ComfyUI knows it.
     """
 
     role: str
@@ -28,6 +30,7 @@ class Identity:
     weight_bytes: int = 0
     modulation_bytes: int = 0
     block_bytes: int = 0
+    lacks_marker: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Hardware:
     `vram_*` repeats `ram_*` (one memory). `vram_reserved_bytes` is what the host keeps free for itself and the desktop.
     `quant_formats` are the quantization formats this ComfyUI loads ("float8_e4m3fn", "int8_tensorwise", "nvfp4", ...;
     the keys of comfy.quant_ops.QUANT_ALGOS). `risky_flags` are start-up options known to spoil Qwen images.
+    `efficient_attention`: PyTorch's or xformers' attention, whose working memory grows with the picture alone.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Hardware:
     host_version: str
     quant_formats: frozenset[str]
     risky_flags: tuple[str, ...] = ()
+    efficient_attention: bool = True
 
     @property
     def one_memory(self) -> bool:

@@ -62,13 +62,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class PlanWarning:
-    """Something the user should know; `cure` is what to do. `change` names an input and the value that cures it."""
+    """Something the user should know; `cure` is what to do. `changes`: the inputs, with the values, that cure it."""
 
     code: str
     message: str
     cure: str
-    change_input: str = ""
-    change_value: str = ""
+    changes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,8 @@ class StagePlan:
     """Memory of one stage ("encode", "sample", "decode"), in bytes.
 
     `resident_bytes` of weights stay on the device, `streamed_bytes` are moved to it per step (or once, for encode and
-    decode), `activation_bytes` is working memory; `peak_vram_bytes` is the sum with the host's buffers and with what
-    dynamic VRAM leaves there of other models.
+    decode), `activation_bytes` is working memory, `buffer_bytes` the host's for what is moved; `peak_vram_bytes` is the
+    sum, with what dynamic VRAM leaves there of other models.
     """
 
     stage: str
@@ -88,6 +87,12 @@ class StagePlan:
     peak_vram_bytes: int
     ram_bytes: int
     note: str
+    buffer_bytes: int = 0
+
+    @property
+    def needed_bytes(self) -> int:
+        """What a stage on the graphics card takes whatever stays there: working memory and the host's buffers."""
+        return self.activation_bytes + self.buffer_bytes if self.device == "gpu" else 0
 
 
 @dataclass(frozen=True, slots=True)

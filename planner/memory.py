@@ -9,8 +9,9 @@ from .load_plan import StagePlan
 
 MIB = 1024**2
 # ComfyUI 0.33.0, model_base.BaseModel.memory_required with supported_models.QwenImage.memory_usage_factor = 1.8:
-# latent area x bytes a value x 0.01 x factor, in MiB.
+# latent area x bytes a value x 0.01 x factor, in MiB; with attention of other kinds latent area x 0.15 x factor.
 SAMPLE_MIB_PER_LATENT_BYTE = 0.01 * 1.8
+SAMPLE_MIB_PER_LATENT_WITHOUT_ATTENTION = 0.15 * 1.8
 # Bytes a pixel and value byte. Measured on one H100 at 1328 x 1328 (bench/README.md): the peak without limits less the
 # weights of all three models, so CUDA's own memory is in it. ComfyUI asks for 2200 (sd.VAE, Wan 2.1 layout) and makes
 # that much room, but decodes in tiles only when memory did run out; with 6 GiB it did not.
@@ -62,13 +63,19 @@ def usable_vram_bytes(hardware: Hardware, limit_bytes: int = 0) -> int:
 
 
 def _card_bytes(hardware: Hardware, limit_bytes: int) -> int:
-    """The card's memory, or the limit where that is less; a limit of 0 is none."""
-    return min(hardware.vram_total_bytes, limit_bytes) if limit_bytes else hardware.vram_total_bytes
+    """The card's memory, or the limit where that is less; a limit of 0 is none, and one memory has no card to limit."""
+    limited = limit_bytes and not hardware.one_memory
+    return min(hardware.vram_total_bytes, limit_bytes) if limited else hardware.vram_total_bytes
 
 
-def sample_activation_bytes(width: int, height: int, hardware: Hardware) -> int:
-    """Working memory of one step of one image, in bytes; when memory is short, cond and uncond run one by one."""
-    area = (width // VAE_SCALE) * (height // VAE_SCALE)
+def sample_activation_bytes(pixels: int, hardware: Hardware) -> int:
+    """Working memory of one step, in bytes; `pixels` of the picture, its layers and its reference pictures.
+
+    When memory is short, cond and uncond run one by one.
+    """
+    area = pixels // VAE_SCALE**2
+    if not hardware.efficient_attention:
+        return int(area * SAMPLE_MIB_PER_LATENT_WITHOUT_ATTENTION * MIB)
     value_bytes = 2 if hardware.supports_bf16 else 4
     return int(area * value_bytes * SAMPLE_MIB_PER_LATENT_BYTE * MIB)
 
@@ -101,6 +108,7 @@ def sample_stage(
         resident + working + buffers,
         0 if hardware.one_memory else streamed,
         note,
+        buffers,
     )
 
 

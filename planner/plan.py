@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from .candidates import Candidate, build_candidates
 from .catalog_file import FOLDERS
-from .choices import Choice, FileChoiceError, broken_files, choices_for, find_format_refusal, get_chosen
+from .choices import Choice, FileChoiceError, broken_files, choices_for, get_chosen
 from .defects import find_machine_warnings
 from .found_file import FoundFile
-from .hardware import KIND_CPU, Hardware
+from .hardware import Hardware
 from .load_plan import (
     ROLE_DIFFUSION_MODEL,
     ROLE_LORA,
@@ -20,7 +20,6 @@ from .load_plan import (
     Refusal,
 )
 from .memory import (
-    ENCODE_ACTIVATION_BYTES,
     HOST_RAM_BYTES,
     decode_stage,
     encode_stage,
@@ -28,11 +27,11 @@ from .memory import (
     usable_vram_bytes,
     with_kept_models,
 )
-from .plan_warnings import find_plan_warnings, warn_of_rereading
+from .plan_warnings import find_plan_warnings, warn_of_little_vram, warn_of_rereading
 from .reasons import file_reason, modulation_reason, recipe_reason
 from .releases import RELEASES, Release
 from .request import AUTO, RECIPES, LoadRequest
-from .weight_format import EXACTNESS
+from .text_encoder import best_text_encoder, encoder_bytes_on, encoder_device, find_encoder_refusal
 
 
 def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -> LoadPlan:
@@ -56,9 +55,14 @@ def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -
     except FileChoiceError as error_of_user:
         return _refused(request, hardware, str(error_of_user), broken)
     encoder_refusals: list[Refusal] = []
-    text_encoder = chosen[ROLE_TEXT_ENCODER] or _best_text_encoder(request, hardware, files, encoder_refusals)
-    encoder_bytes = _device_bytes(text_encoder, _encoder_device(request, hardware)) if text_encoder else 0
-    candidates, refusals = build_candidates(
+    named_encoder = chosen[ROLE_TEXT_ENCODER]
+    problem = find_encoder_refusal(named_encoder, request, hardware, explicit=True) if named_encoder else ""
+    if named_encoder and problem:
+        cure = "Set text_encoder_file to 'auto', or name another file."
+        return _refused(request, hardware, f"{named_encoder.name} cannot be used here: {problem}. {cure}", broken)
+    text_encoder = named_encoder or best_text_encoder(request, hardware, files, encoder_refusals)
+    encoder_bytes = encoder_bytes_on(text_encoder, encoder_device(request, hardware)) if text_encoder else 0
+    candidates, spoiled, refusals = build_candidates(
         request, hardware, files, chosen[ROLE_DIFFUSION_MODEL], chosen[ROLE_LORA], encoder_bytes
     )
     refusals = broken + refusals
@@ -69,7 +73,8 @@ def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -
         return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
     best = candidates[0]
     vae = chosen[ROLE_VAE] or next(c for c in _vaes_by_preference(files) if c.identity.vae_kind == release.vae_kind)
-    return _assemble(request, hardware, release, best, text_encoder, vae, candidates, chosen, files, refusals)
+    others = candidates, spoiled
+    return _assemble(request, hardware, release, best, text_encoder, vae, others, chosen, files, refusals)
 
 
 def find_request_error(request: LoadRequest) -> str:
@@ -83,38 +88,8 @@ def find_request_error(request: LoadRequest) -> str:
     return ""
 
 
-def _best_text_encoder(
-    request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile], refusals: list[Refusal]
-) -> Choice | None:
-    """On disk first; of those the most exact that fits the device, else the smallest; to fetch: the catalog's first."""
-    usable: list[Choice] = []
-    for choice in choices_for(ROLE_TEXT_ENCODER, files):
-        reason = find_format_refusal(choice, hardware, explicit=False)
-        if not reason:
-            usable.append(choice)
-        elif choice.on_disk:
-            refusals.append(Refusal(choice.name, reason))
-    on_disk = [c for c in usable if c.on_disk]
-    if not on_disk:
-        return next(iter(usable), None)
-    room = usable_vram_bytes(hardware, request.vram_limit_bytes) - ENCODE_ACTIVATION_BYTES
-    fitting = [c for c in on_disk if c.size_bytes <= room]  # its unused output layer is the margin
-    if fitting:
-        return min(fitting, key=lambda c: EXACTNESS.index(c.identity.weight_format))
-    return min(on_disk, key=lambda c: c.size_bytes)
-
-
-def _encoder_device(request: LoadRequest, hardware: Hardware) -> str:
-    return "cpu" if request.text_encoder_device == "cpu" or hardware.kind == KIND_CPU else "gpu"
-
-
-def _device_bytes(text_encoder: Choice, device: str) -> int:
-    """What the text encoder's weights take of the graphics card."""
-    return 0 if device == "cpu" else text_encoder.weights.weight_bytes
-
-
 def _vaes_by_preference(files: Sequence[FoundFile]) -> list[Choice]:
-    return sorted(choices_for(ROLE_VAE, files), key=lambda c: (not c.on_disk, not c.identity.catalog_name))
+    return sorted(choices_for(ROLE_VAE, files), key=lambda c: (not c.on_disk, not c.is_known, c.place))
 
 
 def _assemble(
@@ -124,14 +99,14 @@ def _assemble(
     best: Candidate,
     text_encoder: Choice,
     vae: Choice,
-    candidates: Sequence[Candidate],
+    others: tuple[Sequence[Candidate], Sequence[Candidate]],
     chosen: dict[str, Choice | None],
     files: Sequence[FoundFile],
     refusals: Sequence[Refusal],
 ) -> LoadPlan:
     usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
-    device = _encoder_device(request, hardware)
-    encoder_bytes = _device_bytes(text_encoder, device)
+    device = encoder_device(request, hardware)
+    encoder_bytes = encoder_bytes_on(text_encoder, device)
     both_bytes = encoder_bytes + best.sample.resident_bytes
     decode = decode_stage(vae.weights, release.width, release.height, usable, hardware)
     stages = (
@@ -153,7 +128,8 @@ def _assemble(
         *best.defects,
         *find_machine_warnings(hardware),
         *([warn_of_rereading(ram_needed, hardware)] if rereads else []),
-        *find_plan_warnings(request, release, best, text_encoder, vae, candidates, files),
+        *([warn_of_little_vram(usable, best.sample.needed_bytes)] if best.sample.needed_bytes > usable else []),
+        *find_plan_warnings(request, release, best, text_encoder, vae, *others, files),
     ]
     return LoadPlan(
         request=request,
@@ -204,8 +180,15 @@ def _nothing_usable(request: LoadRequest, refusals: Sequence[Refusal]) -> str:
         if value != AUTO
     ]
     what = f" with {' and '.join(wanted)}" if wanted else ""
-    cure = "Set recipe and precision to 'auto'" if wanted else "Use a machine with more memory"
-    return f"No {request.release} model can be used{what}: {reasons}. {cure}, or name a file in diffusion_model_file."
+    named = [
+        title
+        for title, value in (("diffusion_model_file", request.diffusion_model_file), ("lora_file", request.lora_file))
+        if value.strip() not in ("", AUTO)
+    ]
+    to_reset = [*(["recipe and precision"] if wanted else []), *named]
+    cure = f"Set {' and '.join(to_reset)} to 'auto'" if to_reset else "Use a machine with more memory"
+    other = "" if named else ", or name a file in diffusion_model_file"
+    return f"No {request.release} model can be used{what}: {reasons}. {cure}{other}."
 
 
 def _refused(request: LoadRequest, hardware: Hardware, error: str, refusals: Sequence[Refusal]) -> LoadPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from .candidates import Candidate
@@ -9,10 +10,12 @@ from .catalog_file import FOLDERS
 from .choices import Choice
 from .found_file import FoundFile
 from .hardware import Hardware
-from .load_plan import PlanWarning
+from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning
 from .memory import gib
-from .releases import Release
+from .releases import RELEASES, Release
 from .request import AUTO, LoadRequest
+
+_FEW_STEPS = re.compile(r"lightning|turbo|(?<!\d)\d{1,2}[-_ ]?steps?(?![a-z])")
 
 
 def find_plan_warnings(
@@ -22,56 +25,100 @@ def find_plan_warnings(
     text_encoder: Choice,
     vae: Choice,
     candidates: Sequence[Candidate],
+    spoiled: Sequence[Candidate],
     files: Sequence[FoundFile],
 ) -> Iterator[PlanWarning]:
     """What is odd about the chosen files, and what a download would make faster."""
-    model = best.diffusion_model.identity
-    if model.release and model.release != release.name:
-        yield PlanWarning(
-            "model_of_other_release",
-            f"{best.diffusion_model.name} looks like {model.release} (by {model.evidence}), "
-            f"but it is run with the settings of {release.name}.",
-            f"Set model to '{model.release}'.",
-            "model",
-            model.release,
-        )
-    if best.lora is None and model.recipe != best.recipe:
-        yield PlanWarning(
-            "recipe_not_of_file",
-            f"{best.diffusion_model.name} looks like a '{model.recipe}' model (by {model.evidence}), "
-            f"but recipe is '{best.recipe}'.",
-            f"Set recipe to '{model.recipe}' if that is what the file is.",
-            "recipe",
-            model.recipe,
-        )
-    if best.lora is not None and request.recipe not in (AUTO, best.recipe):
-        yield PlanWarning(
-            "recipe_of_lora",
-            f"recipe is '{request.recipe}', but {best.lora.name} is for '{best.recipe}', whose settings are used.",
-            f"Set recipe to '{best.recipe}', or lora_file back to auto.",
-            "recipe",
-            best.recipe,
-        )
+    yield from _warn_of_model(request, release, best)
+    if best.lora is not None:
+        yield from _warn_of_lora(request, best, best.lora)
     if vae.identity.vae_kind != release.vae_kind:
         yield PlanWarning(
             "other_vae",
             f"{vae.name} is the {vae.identity.vae_kind} VAE; {release.name} needs the {release.vae_kind} one.",
             "Set vae_file back to auto.",
-            "vae_file",
-            AUTO,
+            (("vae_file", AUTO),),
         )
-    for choice in (best.diffusion_model, text_encoder, vae, best.lora):
+    named = (request.diffusion_model_file, request.text_encoder_file, request.vae_file, request.lora_file)
+    for choice, name in zip((best.diffusion_model, text_encoder, vae, best.lora), named, strict=True):
         if choice is not None:
-            yield from _warn_of_same_names(choice, files)
+            yield from _warn_of_same_names(choice, files, was_named=name.strip() not in ("", AUTO))
     faster = _find_faster(request, best, candidates)
     if faster is not None:
-        names = ", ".join(c.name for c in (faster.diffusion_model, faster.lora) if c and not c.on_disk)
+        missing = [c for c in (faster.diffusion_model, faster.lora) if c and not c.on_disk]
+        names = ", ".join(choice.name for choice in missing)
+        changes = [("recipe", faster.recipe)]
+        if any(c.defects and c.recipe == faster.recipe and not c.missing_bytes for c in (*spoiled, *candidates)):
+            # The recipe alone would bring what is on disk, with its defect.
+            inputs = {ROLE_DIFFUSION_MODEL: "diffusion_model_file", ROLE_LORA: "lora_file"}
+            changes += [(inputs[choice.identity.role], choice.name) for choice in missing]
         yield PlanWarning(
             "faster_recipe_available",
             f"'{faster.recipe}' would need {faster.evaluations} model runs a picture instead of {best.evaluations}.",
             f"Choose recipe '{faster.recipe}' and fetch {names} ({gib(faster.missing_bytes)}).",
-            "recipe",
-            faster.recipe,
+            tuple(changes),
+        )
+
+
+def _warn_of_model(request: LoadRequest, release: Release, best: Candidate) -> Iterator[PlanWarning]:
+    model, name = best.diffusion_model.identity, best.diffusion_model.name
+    if not model.evidence:
+        return
+    if model.release != release.name:
+        changes = [("model", model.release)]
+        if request.recipe not in (AUTO, *RELEASES[model.release].settings):
+            changes.append(("recipe", AUTO))
+        yield PlanWarning(
+            "model_of_other_release",
+            f"{name} looks like {model.release} (by {model.evidence}), "
+            f"but it is run with the settings of {release.name}.",
+            f"Set model to '{model.release}'.",
+            tuple(changes),
+        )
+    carried_by_lora = best.lora is not None and best.lora.identity.recipe == best.recipe
+    if model.recipe != best.recipe and not carried_by_lora:
+        has_recipe = model.recipe in release.settings
+        yield PlanWarning(
+            "recipe_not_of_file",
+            f"{name} looks like a '{model.recipe}' model (by {model.evidence}), but recipe is '{best.recipe}'.",
+            f"Set recipe to '{model.recipe}' if that is what the file is."
+            if has_recipe
+            else f"{release.name} has no recipe '{model.recipe}': choose the model that the file is of.",
+            (("recipe", model.recipe),) if has_recipe else (),
+        )
+    if model.lacks_marker:
+        yield PlanWarning(
+            "no_marker_of_2511",
+            f"{name} lacks Edit-2511's mark (__index_timestep_zero__), without which ComfyUI shows it reference "
+            "pictures in the way of the releases before: they drift.",
+            "Put the node FluxKontextMultiReferenceLatentMethod, set to index_timestep_zero, behind both text encoder "
+            "nodes, or use Comfy-Org's file.",
+        )
+
+
+def _warn_of_lora(request: LoadRequest, best: Candidate, lora: Choice) -> Iterator[PlanWarning]:
+    if not best.as_asked and lora.identity.recipe:
+        yield PlanWarning(
+            "recipe_of_lora",
+            f"recipe is '{request.recipe}', but {lora.name} is for '{best.recipe}', whose settings are used.",
+            f"Set recipe to '{best.recipe}', or lora_file back to auto.",
+            (("recipe", best.recipe),),
+        )
+    elif not best.as_asked:
+        yield PlanWarning(
+            "no_room_for_lightning",
+            f"{lora.name} takes the place of the LoRA that '{request.recipe}' needs: the settings of '{best.recipe}' "
+            "are used.",
+            f"For '{request.recipe}' set lora_file to auto, and add {lora.name} by a LoraLoaderModelOnly node between "
+            f"this node and the sampler. Else set recipe to '{best.recipe}'.",
+            (("recipe", best.recipe),),
+        )
+    if not lora.identity.recipe and _FEW_STEPS.search(lora.name.lower()):
+        yield PlanWarning(
+            "unknown_few_steps_lora",
+            f"{lora.name} sounds like a LoRA for few steps, but this node does not know for how many: the settings "
+            f"of '{best.recipe}' are used.",
+            "Set steps, cfg and shift as its author says, in the sampler's nodes instead of by this node's outputs.",
         )
 
 
@@ -83,19 +130,23 @@ def _find_faster(request: LoadRequest, best: Candidate, candidates: Sequence[Can
     return min(better, key=lambda c: (c.missing_bytes, c.evaluations), default=None)
 
 
-def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile]) -> Iterator[PlanWarning]:
+def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile], *, was_named: bool) -> Iterator[PlanWarning]:
     same = [f for f in files if f.folder == FOLDERS[choice.identity.role] and f.name == choice.name]
     if choice.found is None:
         for file in same:
-            yield PlanWarning(
-                "broken_file",
-                f"models/{file.folder}/{file.listed_name} cannot be used: {file.problem}.",
-                "Delete or rename it, then fetch it again.",
-            )
+            problem = f"cannot be used: {file.problem}"
+            cure = "Delete or rename it, then fetch it again."
+            if file.identity is not None:
+                other = file.identity.catalog_name or f"one for {file.identity.release}"
+                problem, cure = (
+                    f"is another file, by {file.identity.evidence}: {other}",
+                    "Rename it, then fetch this one.",
+                )
+            yield PlanWarning("broken_file", f"models/{file.folder}/{file.listed_name} {problem}.", cure)
         return
-    others = [f for f in same if f is not choice.found]
-    if others:
-        used = choice.found
+    used = choice.found
+    others = [f for f in same if f.identity is not None and f.listed_name != used.listed_name]
+    if others and not was_named:
         names = ", ".join(f"{f.listed_name} ({gib(f.size_bytes)})" for f in others)
         yield PlanWarning(
             "same_name",
@@ -103,6 +154,16 @@ def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile]) -> Iterator[
             f"{used.listed_name} ({gib(used.size_bytes)}) is used, not {names}.",
             "Remove the copies you do not need, or name the file with its subfolder in the node.",
         )
+
+
+def warn_of_little_vram(usable_bytes: int, needed_bytes: int) -> PlanWarning:
+    """Less of the card may be used than a step's working memory and the buffers for what is moved."""
+    return PlanWarning(
+        "too_little_vram",
+        f"{gib(usable_bytes)} of the card may be used, and a step needs {gib(needed_bytes)} beside all weights: "
+        "it will probably run out of memory.",
+        "Raise vram_limit_gib, or make smaller pictures.",
+    )
 
 
 def warn_of_rereading(ram_needed: int, hardware: Hardware) -> PlanWarning:

@@ -14,7 +14,7 @@ def recipe_reason(request: LoadRequest, best: Candidate) -> str:
     """Why this recipe."""
     if request.recipe == best.recipe:
         return "as chosen on the node"
-    if best.lora is not None and request.lora_file not in ("", AUTO):
+    if best.lora is not None and best.lora.identity.recipe and request.lora_file not in ("", AUTO):
         return f"what {best.lora.name} is made for"
     if best.on_processor:
         return f"a processor is slow, so fewer steps count most ({best.evaluations} model runs)"
@@ -32,7 +32,7 @@ def file_reason(role: str, choice: Choice, best: Candidate, hardware: Hardware, 
     if explicit:
         return f"as named on the node; it is {identity.weight_format}"
     if choice.on_disk:
-        known_by = f"recognised by {identity.evidence}"
+        known_by = f"recognised by {identity.evidence}" if identity.evidence else "its name says no release"
         start = f"on disk ({known_by})"
     else:
         start = "to be fetched: nothing on disk fits as well"

@@ -30,7 +30,8 @@ class Release:
 
     `settings` maps a recipe to what the sampler needs; a recipe without a row does not exist for the release.
     `sees_images`: the text encoder is shown pictures (TextEncodeQwenImageEdit in the release's template).
-    `width` and `height` are the size the memory plan assumes, in pixels.
+    `width` and `height` are the size the memory plan assumes, in pixels; `layers` and `reference_pixels` what is
+    sampled beside one picture of that size, by the release's template.
     """
 
     name: str
@@ -39,9 +40,17 @@ class Release:
     settings: dict[str, SamplerSettings]
     width: int = 1328
     height: int = 1328
+    layers: int = 1
+    reference_pixels: int = 0
+
+    @property
+    def sampled_pixels(self) -> int:
+        """Pixels that a step works on."""
+        return self.width * self.height * self.layers + self.reference_pixels
 
 
 _TEMPLATE = "ComfyUI template image_qwen_image"
+_MEGAPIXEL = 1024 * 1024
 
 # The template runs its Lightning LoRA at shift 3.1, the LoRA's authors write 3.0; the template's picture decides.
 RELEASES: dict[str, Release] = {
@@ -68,7 +77,9 @@ RELEASES: dict[str, Release] = {
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(50, 4.0, 3.1, "ComfyUI template image_qwen_Image_2512"),
-                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.1, "lightx2v Qwen-Image-2512-Lightning", lora_strength=1.0),
+                RECIPE_LIGHTNING_8: _settings(
+                    8, 1.0, 3.1, "lightx2v Qwen-Image-2512-Lightning; shift as in the template", lora_strength=1.0
+                ),
                 RECIPE_LIGHTNING_4: _settings(4, 1.0, 3.1, "ComfyUI template image_qwen_Image_2512", lora_strength=1.0),
             },
         ),
@@ -85,6 +96,7 @@ RELEASES: dict[str, Release] = {
                     4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit", cfg_norm=1.0, lora_strength=1.0
                 ),
             },
+            reference_pixels=3 * _MEGAPIXEL // 2,
         ),
         Release(
             QWEN_IMAGE_EDIT_2509,
@@ -99,6 +111,7 @@ RELEASES: dict[str, Release] = {
                     4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit_2509", cfg_norm=1.0, lora_strength=1.0
                 ),
             },
+            reference_pixels=_MEGAPIXEL,
         ),
         Release(
             QWEN_IMAGE_EDIT_2511,
@@ -113,12 +126,15 @@ RELEASES: dict[str, Release] = {
                     4, 1.0, 3.1, "ComfyUI template image_qwen_image_edit_2511", cfg_norm=1.0, lora_strength=1.0
                 ),
             },
+            reference_pixels=2 * _MEGAPIXEL,
         ),
         Release(
             QWEN_IMAGE_LAYERED,
             False,
             VAE_LAYERED,
             {RECIPE_BASE: _settings(20, 2.5, 1.0, "ComfyUI template image_qwen_image_layered")},
+            layers=3,
+            reference_pixels=640 * 640,
             width=640,
             height=640,
         ),

@@ -78,7 +78,7 @@ def parse_header(header_json: bytes, file_size: int) -> SafetensorsHeader:
     """
     try:
         raw = json.loads(header_json)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFileError(f"its header is damaged ({error})") from error
     if not isinstance(raw, dict):
         raise BadFileError("its header is damaged (not a table of tensors)")
@@ -90,6 +90,8 @@ def parse_header(header_json: bytes, file_size: int) -> SafetensorsHeader:
     for name, entry in raw.items():
         try:
             dtype, shape, (begin, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+            if not all(type(number) is int for number in (begin, stop, *shape)):
+                raise TypeError
             nbytes, bits = stop - begin, math.prod(shape) * DTYPE_BITS.get(dtype, 0)
         except (TypeError, KeyError, ValueError) as error:
             raise BadFileError(f"its header is damaged (tensor {name!r})") from error

@@ -8,11 +8,13 @@ from .safetensors_header import ForeignFileError, SafetensorsHeader
 
 _BY_DTYPE = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F8_E4M3": "fp8_e4m3fn", "F8_E5M2": "fp8_e5m2"}
 _COMFY_QUANT_BY_DTYPE = {"F8_E4M3": "fp8_scaled", "F8_E5M2": "fp8_scaled", "I8": "int8_convrot", "U8": "nvfp4"}
+_BLOCK_SCALES = ("U8", "F8_E8M0")  # of mxfp8: one for 32 weights
 # What ComfyUI must know (keys of comfy.quant_ops.QUANT_ALGOS) to load a format; formats not listed need nothing.
-NEEDED_QUANT_FORMAT = {"int8_convrot": "int8_tensorwise", "nvfp4": "nvfp4"}
+NEEDED_QUANT_FORMAT = {"int8_convrot": "int8_tensorwise", "mxfp8": "mxfp8", "nvfp4": "nvfp4"}
+NATIVE_ON_RTX_50 = ("mxfp8", "nvfp4")
 # Most exact first: fewer rounding steps between the trained weights and what is multiplied.
-EXACTNESS = ("fp32", "bf16", "fp16", "int8_convrot", "fp8_scaled", "fp8_e4m3fn", "fp8_e5m2", "nvfp4")
-FLOAT8 = ("fp8_scaled", "fp8_e4m3fn", "fp8_e5m2")
+EXACTNESS = ("fp32", "bf16", "fp16", "int8_convrot", "fp8_scaled", "mxfp8", "fp8_e4m3fn", "fp8_e5m2", "nvfp4")
+FLOAT8 = ("fp8_scaled", "mxfp8", "fp8_e4m3fn", "fp8_e5m2")
 
 
 def detect_weight_format(header: SafetensorsHeader) -> str:
@@ -26,21 +28,23 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     has_legacy_scale = "scaled_fp8" in endings
     if "qweight" in endings or "quantization_config" in header.metadata:
         raise ForeignFileError("it is a nunchaku (SVDQuant) file; load it with the ComfyUI-nunchaku pack")
-    if not has_comfy_quant and not has_legacy_scale and endings & {"weight_scale", "scales"}:
+    by_dtype = _bytes_by_dtype(header)
+    is_quantized = any(by_dtype[dtype] > by_dtype.total() // 2 for dtype in _COMFY_QUANT_BY_DTYPE)
+    scales = {"weight_scale", "scales"} | {ending for ending in endings if "scale" in ending and is_quantized}
+    if not has_comfy_quant and not has_legacy_scale and endings & scales:
         raise ForeignFileError(
             "its scales are not marked for ComfyUI, which would drop them and make noise; "
             "use the file with 'comfyui' in its name or the Comfy-Org file"
         )
-    bytes_by_dtype: Counter[str] = Counter()
-    for tensor in header.tensors.values():
-        if len(tensor.shape) >= 2:
-            bytes_by_dtype[tensor.dtype] += tensor.nbytes
-    if not bytes_by_dtype:
+    if not by_dtype:
         raise ForeignFileError("it has no weight matrices")
-    dtype = bytes_by_dtype.most_common(1)[0][0]
+    dtype = by_dtype.most_common(1)[0][0]
     if has_comfy_quant:
         # A text encoder keeps its large embedding in bf16: the quantized layers decide, not the bulk of the bytes.
-        dtype = next((d for d in ("U8", "I8", "F8_E4M3", "F8_E5M2") if bytes_by_dtype[d] > 4096), dtype)
+        weights = _bytes_by_dtype(header, ".weight")
+        dtype = next((d for d in ("U8", "I8", "F8_E4M3", "F8_E5M2") if weights[d] > 4096), dtype)
+        if dtype == "F8_E4M3" and any(_bytes_by_dtype(header, ".weight_scale")[d] for d in _BLOCK_SCALES):
+            return "mxfp8"
         known = _BY_DTYPE | _COMFY_QUANT_BY_DTYPE
         if dtype not in known:
             raise ForeignFileError(f"its weights are {dtype}, a quantization that this node does not know")
@@ -50,3 +54,12 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     if dtype not in _BY_DTYPE:
         raise ForeignFileError(f"its weights are {dtype} without ComfyUI's quantization marks")
     return _BY_DTYPE[dtype]
+
+
+def _bytes_by_dtype(header: SafetensorsHeader, ending: str = "") -> Counter[str]:
+    """Bytes of the matrices whose names end so."""
+    sums: Counter[str] = Counter()
+    for name, tensor in header.tensors.items():
+        if len(tensor.shape) >= 2 and name.endswith(ending):
+            sums[tensor.dtype] += tensor.nbytes
+    return sums

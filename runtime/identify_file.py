@@ -18,8 +18,8 @@ from .file_stamp import file_stamp
 
 SUFFIX = ".safetensors"
 _CACHE_SIZE = 4096
-# path -> (stamp, what detection said); identification is pure, so an unchanged file keeps its answer.
-_known: OrderedDict[str, tuple[tuple[int, int], Identity | str, bool]] = OrderedDict()
+# (path, listed name) -> (stamp, what detection said); identification is pure, so an unchanged file keeps its answer.
+_known: OrderedDict[tuple[str, str], tuple[tuple[int, int], Identity | str, bool]] = OrderedDict()
 
 
 def read_header(path: str) -> SafetensorsHeader:
@@ -36,10 +36,10 @@ def identify_file(role: str, folder: str, name: str, path: str) -> FoundFile:
         stamp = size, _ = file_stamp(path)
     except OSError as error:
         return FoundFile(folder, name, 0, problem=f"it cannot be read ({error.strerror})", broken=True)
-    known = _known.get(path)
+    known = _known.get((path, name))
     if known is None or known[0] != stamp:
         known = (stamp, *_detect(role, name, path, size))
-        _known[path] = known
+        _known[path, name] = known
         if len(_known) > _CACHE_SIZE:
             _known.popitem(last=False)
     _, result, broken = known
@@ -50,7 +50,7 @@ def identify_file(role: str, folder: str, name: str, path: str) -> FoundFile:
 
 def _detect(role: str, name: str, path: str, size: int) -> tuple[Identity | str, bool]:
     try:
-        return detect(role, name.rsplit("/", 1)[-1], size, read_header(path)), False
+        return detect(role, name, size, read_header(path)), False
     except OtherModelError as error:
         return str(error), False
     except BadFileError as error:

@@ -33,6 +33,7 @@ def measure_hardware() -> Hardware:
         host_version=comfyui_version.__version__,
         quant_formats=_quant_formats(),
         risky_flags=_risky_flags(),
+        efficient_attention=one_memory or mm.xformers_enabled() or mm.pytorch_attention_flash_attention(),
     )
 
 

@@ -85,20 +85,28 @@ export function inputLabel(node, name) {
 }
 
 /**
- * Set a widget as a user would: one step of undo, and the widget's own callback is told.
+ * Set widgets as a user would, in one step of undo; each widget's own callback is told.
+ * @param {LGraphNode} node
+ * @param {[name: string, text: string][]} changes values as text; they become what the widget holds
+ */
+export function setWidgets(node, changes) {
+  app.canvas.emitBeforeChange();
+  for (const [name, text] of changes) setWidget(node, name, text);
+  app.canvas.emitAfterChange();
+  node.setDirtyCanvas(true, true);
+}
+
+/**
  * @param {LGraphNode} node
  * @param {string} name
- * @param {string} text the value as text; it becomes a number or a boolean where the widget holds one
+ * @param {string} text
  */
-export function setWidget(node, name, text) {
+function setWidget(node, name, text) {
   const widget = node.widgets?.find((candidate) => candidate.name === name);
   if (!widget) return;
   let value = /** @type {string | number | boolean} */ (text);
   if (typeof widget.value === "number") value = Number(text);
   if (typeof widget.value === "boolean") value = text.toLowerCase() === "true";
-  app.canvas.emitBeforeChange();
   widget.value = value;
   widget.callback?.(value, app.canvas, node);
-  app.canvas.emitAfterChange();
-  node.setDirtyCanvas(true, true);
 }

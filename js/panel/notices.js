@@ -15,8 +15,8 @@ import { t } from "./strings.js";
 export function showNotices(place, state, actions) {
   const plan = state.answer?.plan;
   const warnings = plan?.warnings ?? [];
-  const changeable = warnings.map((warning) => actions.canChangeInput(warning.change_input));
-  show(place, [state.failure, plan?.error, warnings, changeable, state.linkedInputs], () => [
+  const needed = warnings.map((warning) => neededChanges(warning, actions));
+  show(place, [state.failure, plan?.error, warnings, needed, state.linkedInputs], () => [
     state.failure && noPlan(state.failure, actions),
     plan?.error && h("div", { class: "qil-notice qil-bad" }, icon("error"), message(t("cannotLoad"), plan.error)),
     ...warnings.map((warning) => warningNotice(warning, actions)),
@@ -53,11 +53,19 @@ function noPlan(failure, actions) {
 }
 
 /**
+ * What of a warning's changes is not set yet.
+ * @param {PlanWarning} warning
+ * @param {PanelActions} actions
+ */
+function neededChanges(warning, actions) {
+  return warning.changes.filter(([input, value]) => actions.inputValue(input) !== value);
+}
+
+/**
  * @param {PlanWarning} warning
  * @param {PanelActions} actions
  */
 function warningNotice(warning, actions) {
-  const { change_input: input, change_value: value } = warning;
   return h(
     "div",
     { class: "qil-notice qil-warn", attrs: { "data-code": warning.code } },
@@ -67,22 +75,33 @@ function warningNotice(warning, actions) {
       {},
       h("p", {}, warning.message),
       warning.cure && h("p", { class: "qil-cure" }, warning.cure),
-      input &&
-        h(
-          "button",
-          {
-            class: "qil-button",
-            attrs: {
-              type: "button",
-              "data-key": `cure-${warning.code}`,
-              disabled: !actions.canChangeInput(input),
-              title: actions.canChangeInput(input) ? null : t("linkedInputs", { names: actions.inputLabel(input) }),
-            },
-            onclick: () => actions.changeInput(input, value),
-          },
-          t("setInput", { input: actions.inputLabel(input), value }),
-        ),
+      neededChanges(warning, actions).length > 0 && cureButton(warning, actions),
     ),
+  );
+}
+
+/**
+ * One button for all changes that are needed; it cannot set an input that a link decides.
+ * @param {PlanWarning} warning
+ * @param {PanelActions} actions
+ */
+function cureButton(warning, actions) {
+  const needed = neededChanges(warning, actions);
+  const linked = needed.filter(([input]) => !actions.canChangeInput(input));
+  const names = linked.map(([input]) => actions.inputLabel(input)).join(", ");
+  return h(
+    "button",
+    {
+      class: "qil-button",
+      attrs: {
+        type: "button",
+        "data-key": `cure-${warning.code}`,
+        disabled: linked.length > 0,
+        title: linked.length > 0 ? t("linkedInputs", { names }) : null,
+      },
+      onclick: () => actions.changeInputs(needed),
+    },
+    needed.map(([input, value]) => t("setInput", { input: actions.inputLabel(input), value })).join("; "),
   );
 }
 

@@ -7,7 +7,7 @@
 import { showDetails } from "./details.js";
 import { h } from "./elements.js";
 import { showFiles } from "./files.js";
-import { inputLabel, linkedInputs, readWidgets, setWidget } from "./host.js";
+import { inputLabel, linkedInputs, readWidgets, setWidgets } from "./host.js";
 import { showMemory } from "./memory.js";
 import { showMissing } from "./missing.js";
 import { showNotices } from "./notices.js";
@@ -58,7 +58,8 @@ export class PlanPanel {
       refresh: () => this.refresh(),
       startDownload: (files) => void this.command(() => startDownload(files)),
       cancelDownload: () => void this.command(cancelDownload),
-      changeInput: (input, value) => setWidget(node, input, value),
+      changeInputs: (changes) => setWidgets(node, changes),
+      inputValue: (input) => readWidgets(node, [input])[input] ?? "",
       canChangeInput: (input) => INPUTS.includes(input) && !linkedInputs(node).includes(input),
       inputLabel: (input) => inputLabel(node, input),
       isOpen: (key) => this.open.has(key),

@@ -30,8 +30,7 @@
  * @property {string} code
  * @property {string} message
  * @property {string} cure
- * @property {string} change_input the input whose change cures it, or ""
- * @property {string} change_value
+ * @property {[input: string, value: string][]} changes the inputs, with the values, that cure it
  *
  * @typedef {object} StagePlan
  * @property {"encode" | "sample" | "decode"} stage
@@ -109,7 +108,8 @@
  * @property {() => void} refresh
  * @property {(files: string[]) => void} startDownload
  * @property {() => void} cancelDownload
- * @property {(input: string, value: string) => void} changeInput
+ * @property {(changes: [input: string, value: string][]) => void} changeInputs in one step of undo
+ * @property {(input: string) => string} inputValue
  * @property {(input: string) => boolean} canChangeInput
  * @property {(input: string) => string} inputLabel
  * @property {(key: string) => boolean} isOpen

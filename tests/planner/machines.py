@@ -106,7 +106,7 @@ def on_disk(name: str, listed_name: str = "") -> FoundFile:
     row = get_catalog_file(name)
     listed = listed_name or name
     header = golden_header(name)
-    identity = detect(row.role, listed.rsplit("/", 1)[-1], golden_size(name), header)
+    identity = detect(row.role, listed, golden_size(name), header)
     return FoundFile(row.folder, listed, golden_size(name), identity=identity)
 
 

@@ -65,6 +65,17 @@ EVIDENCE = [
     ("5 distill", "qwen_distill_mine.safetensors", 0, FP8, "", ("Qwen-Image", "distilled")),
     ("5 fused", "qwen_2512_lightning_4steps.safetensors", 0, FP8, "", ("Qwen-Image-2512", "Lightning 4 steps")),
     ("5 fused 8 steps", "qwen_8-steps_merge.safetensors", 0, FP8, "", ("Qwen-Image", "Lightning 8 steps")),
+    ("5 camel case", "qwenImageEdit_v10.safetensors", 0, FP8, "", ("Qwen-Image-Edit", "base")),
+    ("5 dots", "qwen.image.edit.fp8.safetensors", 0, FP8, "", ("Qwen-Image-Edit", "base")),
+    ("5 its folder", "qwen-image-edit/model_fp8.safetensors", 0, FP8, "", ("Qwen-Image-Edit", "base")),
+    ("5 its own name before its folder", "edit/qwen_2512.safetensors", 0, FP8, "", ("Qwen-Image-2512", "base")),
+    ("4 exact name before its folder", f"edit/{BF16}", 0, BF16, "", ("Qwen-Image", "base")),
+    ("5 24 steps are not 4", "myqwen_24steps.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
+    ("5 nor are 1234", "qwen-ft-1234-steps.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
+    ("5 undistilled", "qwen_undistilled.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
+    ("5 de-distilled", "qwen_de-distilled.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
+    ("5 rapid inside a word", "rapidash.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
+    ("5 rapid", "Qwen-Rapid-AIO-v5.safetensors", 0, FP8, "", ("Qwen-Image", "Lightning 4 steps")),
     ("6 nothing known", "model.safetensors", 0, FP8, "", ("Qwen-Image", "base")),
 ]  # fmt: skip
 
@@ -79,6 +90,19 @@ def test_evidence_in_order_of_strength(
     assert (found.release, found.recipe) == expected
 
 
+def test_a_name_that_says_nothing_is_no_evidence() -> None:
+    assert detect(ROLE_DIFFUSION_MODEL, "Jib_mix_qwen.safetensors", 123, golden_header(FP8)).evidence == ""
+    assert detect(ROLE_DIFFUSION_MODEL, "qwen_image_mine.safetensors", 123, golden_header(FP8)).evidence
+
+
+def test_edit_2511_without_its_marker_is_noticed() -> None:
+    marked = golden_header("qwen_image_edit_2511_bf16.safetensors")
+    plain = golden_header("qwen_image_edit_2509_bf16.safetensors")
+    name = "qwen_image_edit_2511_repack.safetensors"
+    assert not detect(ROLE_DIFFUSION_MODEL, name, 123, marked).lacks_marker
+    assert detect(ROLE_DIFFUSION_MODEL, name, 123, plain).lacks_marker
+
+
 def changed(name: str, add: dict[str, TensorInfo] | None = None, drop: str = "") -> SafetensorsHeader:
     """A golden header with tensors added, or those dropped whose name contains `drop`."""
     header = golden_header(name)
@@ -88,6 +112,10 @@ def changed(name: str, add: dict[str, TensorInfo] | None = None, drop: str = "")
 
 def made_of(*names: str, shape: tuple[int, ...] = (8, 8)) -> SafetensorsHeader:
     return SafetensorsHeader({name: TensorInfo("BF16", shape, 128) for name in names})
+
+
+def scale(ending: str) -> dict[str, TensorInfo]:
+    return {f"transformer_blocks.0.attn.to_q.{ending}": TensorInfo("F32", (1,), 4)}
 
 
 SCALE = {"transformer_blocks.0.attn.to_q.weight_scale": TensorInfo("F32", (1,), 4)}
@@ -100,8 +128,16 @@ BIAS_3B = {"model.layers.0.self_attn.k_proj.bias": TensorInfo("BF16", (256,), 51
 TEXT = "qwen_2.5_vl_7b_fp8_scaled.safetensors"
 VAE = "qwen_image_vae.safetensors"
 
+TO_Q = "transformer_blocks.0.attn.to_q"
+LYCORIS_Q = "transformer_blocks_0_attn_to_q"
+KOHYA_FLUX = "lora_unet_double_blocks_0_img_mlp_0"
+
 REFUSED = [
     ("foreign scaled fp8", ROLE_DIFFUSION_MODEL, changed(FP8, SCALE), ForeignFileError, "not marked for ComfyUI"),
+    *(
+        (f"fp8 with {end}", ROLE_DIFFUSION_MODEL, changed(FP8, scale(end)), ForeignFileError, "not marked for ComfyUI")
+        for end in ("scale_weight", "weight_scale_inv", "weight_scales", "wscales")
+    ),
     ("nunchaku", ROLE_DIFFUSION_MODEL, changed(FP8, QWEIGHT), ForeignFileError, "ComfyUI-nunchaku"),
     ("odd quantization", ROLE_DIFFUSION_MODEL, changed(BF16, ODD_QUANT), ForeignFileError, "I32, a quantization"),
     ("Qwen-Image 2.1", ROLE_DIFFUSION_MODEL, made_of("txt_in.text_norm.weight"), OtherModelError, "2.1"),
@@ -113,6 +149,8 @@ REFUSED = [
     ("T5", ROLE_TEXT_ENCODER, made_of("encoder.block.0.layer.0.SelfAttention.k.weight"), OtherModelError, "T5"),
     ("SD VAE", ROLE_VAE, made_of("decoder.conv_in.weight", "encoder.conv_in.weight"), OtherModelError, "Stable Diff"),
     ("Flux LoRA", ROLE_LORA, made_of("single_transformer_blocks.0.x.lora_A.weight"), OtherModelError, "Flux LoRA"),
+    ("Flux LoRA of kohya", ROLE_LORA, made_of(f"{KOHYA_FLUX}.lora_down.weight"), OtherModelError, "Flux LoRA"),
+    ("SD3 LoRA", ROLE_LORA, made_of(f"transformer.{TO_Q}.lora_A.weight", shape=(4, 2432)), OtherModelError, "another"),
     ("SDXL LoRA", ROLE_LORA, made_of("lora_unet_down_blocks_1.lora_down.weight"), OtherModelError, "SDXL LoRA"),
 ]  # fmt: skip
 
@@ -123,6 +161,46 @@ def test_other_models_are_named_in_the_refusal(
 ) -> None:
     with pytest.raises(error, match=says):
         detect(role, "file.safetensors", 1, header)
+
+
+QWEN_LORAS = [
+    ("attention alone, diffusers", made_of(f"transformer.{TO_Q}.lora_A.weight", shape=(4, 3072))),
+    ("LoKr of ai-toolkit", made_of(f"diffusion_model.{TO_Q}.lokr_w1", f"diffusion_model.{TO_Q}.lokr_w2")),
+    ("LoKr of SimpleTuner", made_of(f"lycoris_{LYCORIS_Q}.lokr_w1", f"lycoris_{LYCORIS_Q}.lokr_w2_a")),
+    ("LoHa", made_of(f"lycoris_{LYCORIS_Q}.hada_w1_a", shape=(3072, 8))),
+    ("kohya", made_of("lora_unet_transformer_blocks_0_img_mlp_net_2.lora_down.weight")),
+    ("MLP alone", made_of("transformer_blocks.0.txt_mlp.net.2.lora_A.default.weight")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "header"), QWEN_LORAS, ids=[q[0] for q in QWEN_LORAS])
+def test_loras_of_every_trainer_are_known_by_their_layers(kind: str, header: SafetensorsHeader) -> None:
+    if "LoKr" in kind:  # the widths of its two factors multiply to the model's
+        first, second = header.tensors
+        sizes = {first: TensorInfo("BF16", (4, 4), 32), second: TensorInfo("BF16", (768, 8), 12288)}
+        header = replace(header, tensors=sizes)
+    assert detect(ROLE_LORA, "my_style.safetensors", 1, header).recipe == ""
+
+
+def test_a_lightning_lora_stored_in_fp8_keeps_its_steps() -> None:
+    header = golden_header("Qwen-Image-Lightning-8steps-V1.0.safetensors")
+    found = detect(ROLE_LORA, "Qwen-Image-Lightning-8steps-V2.0-fp8.safetensors", 1, header)
+    assert (found.recipe, found.version) == ("Lightning 8 steps", (2, 0))
+    edit = detect(ROLE_LORA, "qwen-image-edit/Lightning-4steps-V1.0-bf16.safetensors", 1, header)
+    assert edit.release == "Qwen-Image-Edit"
+
+
+def test_mxfp8_is_told_from_nvfp4_by_its_weights() -> None:
+    header = golden_header("qwen_image_fp8mixed.safetensors")
+    block_scale = {f"{TO_Q}.weight_scale": TensorInfo("U8", (3072, 96), 3072 * 96)}
+    found = detect(ROLE_DIFFUSION_MODEL, "x.safetensors", 1, replace(header, tensors=header.tensors | block_scale))
+    assert found.weight_format == "mxfp8"
+
+
+def test_a_vae_is_known_by_its_shape_before_its_name() -> None:
+    layered = golden_header("qwen_image_layered_vae.safetensors")
+    found = detect(ROLE_VAE, VAE, 1, layered)
+    assert (found.vae_kind, found.catalog_name) == ("layered", "")
 
 
 def test_a_wan_vae_is_told_from_the_qwen_vae_by_its_size_or_name() -> None:

@@ -19,12 +19,16 @@ from machines import (
     L8,
     MACHINES,
     TEXT,
+    TEXT_BF16,
     VAE,
     broken,
     files_of,
+    golden_header,
     machine,
     on_disk,
 )
+from qwen_image_loader.planner.catalog import get_catalog_file
+from qwen_image_loader.planner.detect import detect
 from qwen_image_loader.planner.explain import missing_text, plan_text
 from qwen_image_loader.planner.found_file import FoundFile
 from qwen_image_loader.planner.hardware import GIB, Hardware
@@ -106,7 +110,7 @@ def test_following_the_cure_of_the_templates_own_pair_cures_it(wishes: dict[str,
     request = replace(QWEN, **wishes)
     (warning,) = plan(request, SMALL, files).warnings
     assert warning.code == "lightning_on_plain_fp8"
-    cured = plan(replace(request, **{warning.change_input: warning.change_value}), SMALL, files)
+    cured = plan(replace(request, **dict(warning.changes)), SMALL, files)
     assert (cured.recipe, cured.get_file("lora").name) == ("Lightning 4 steps", L4_FP8)
     assert not cured.warnings
 
@@ -115,6 +119,130 @@ def test_a_named_lora_brings_its_own_steps() -> None:
     result = plan(replace(QWEN, recipe="Lightning 8 steps", lora_file=L4_FP8), SMALL, files_of("six+fp8 L4"))
     assert result.recipe == "Lightning 4 steps"
     assert [warning.code for warning in result.warnings] == ["recipe_of_lora"]
+
+
+def style_lora(name: str = "my_style.safetensors") -> FoundFile:
+    return on_disk(L8, name)
+
+
+def test_a_style_lora_leaves_no_room_for_lightning_and_keeps_the_models_settings() -> None:
+    files = (*files_of("six"), style_lora())
+    result = plan(replace(QWEN, recipe="Lightning 8 steps", lora_file="my_style.safetensors"), SMALL, files)
+    assert (result.recipe, result.settings and result.settings.steps) == ("base", 20)
+    (warning,) = result.warnings
+    assert warning.code == "no_room_for_lightning"
+    assert "LoraLoaderModelOnly" in warning.cure
+    assert "made for" not in result.recipe_reason
+
+
+def test_a_named_lora_never_brings_the_steps_of_a_model_that_is_not_used() -> None:
+    files = (*files_of("six"), style_lora())
+    distilled = plan(replace(QWEN, recipe="distilled", lora_file="my_style.safetensors"), SMALL, files)
+    assert distilled.get_file("diffusion_model").name == DISTILL_FP8
+    assert [warning.code for warning in distilled.warnings] == ["lora_on_distilled"]
+    for recipe in ("base", "distilled"):
+        lightning = plan(replace(QWEN, recipe=recipe, lora_file=L8), SMALL, files)
+        assert lightning.recipe == "Lightning 8 steps"
+        assert "recipe_of_lora" in [warning.code for warning in lightning.warnings]
+
+
+def test_a_lora_for_unknown_few_steps_is_said_to_be_one() -> None:
+    files = (*files_of("bf16"), style_lora("Wuli-2512-Turbo-2steps.safetensors"))
+    result = plan(replace(QWEN, lora_file="Wuli-2512-Turbo-2steps.safetensors"), machine("5090-32"), files)
+    assert [warning.code for warning in result.warnings] == ["unknown_few_steps_lora"]
+    trained = (*files_of("bf16"), style_lora("my_style_2000steps.safetensors"))
+    assert not plan(replace(QWEN, lora_file="my_style_2000steps.safetensors"), machine("5090-32"), trained).warnings
+
+
+OTHERS = ("qwenImageEdit_v10", "Jib_mix_qwen", "aaa", "qwen.image.edit.fp8", "qwen-image-edit/model_fp8", "a/b/c")
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_official_file_is_chosen_before_one_of_another_name(other: str) -> None:
+    for files in ((BASE_FP8, f"{other}.safetensors"), (f"{other}.safetensors", BASE_FP8)):
+        found = (*(on_disk(BASE_FP8, name) for name in files), on_disk(TEXT), on_disk(VAE))
+        assert plan(QWEN, machine("4090-24"), found).get_file("diffusion_model").name == BASE_FP8
+    alone = plan(QWEN, machine("4090-24"), (on_disk(BASE_FP8, f"{other}.safetensors"), on_disk(TEXT), on_disk(VAE)))
+    assert alone.get_file("diffusion_model").on_disk is ("dit" not in other)  # an Edit model makes colour noise here
+
+
+def test_a_file_whose_name_says_nothing_is_taken_at_the_users_word() -> None:
+    files = (*files_of("six"), on_disk(BASE_FP8, "MyEditor_v3.safetensors"))
+    wish = LoadRequest("Qwen-Image-Edit-2509", diffusion_model_file="MyEditor_v3.safetensors", recipe="base")
+    assert not plan(wish, machine("4090-24"), files).warnings
+
+
+def test_the_official_text_encoder_is_chosen_before_one_of_another_name() -> None:
+    files = (on_disk(BASE_FP8), on_disk(TEXT), on_disk(TEXT_BF16, "Abliterated-qwen7b.safetensors"), on_disk(VAE))
+    assert plan(QWEN, machine("4090-24"), files).get_file("text_encoder").name == TEXT
+
+
+def test_a_named_text_encoder_must_run_here_too() -> None:
+    wish = replace(QWEN, text_encoder_file=TEXT)
+    apple = plan(wish, machine("M2-96"), files_of("six"))
+    assert f"{TEXT} cannot be used here: Apple GPUs have no fp8" in apple.error
+    assert "text_encoder_file" in apple.error
+    on_processor = plan(replace(wish, text_encoder_device="cpu"), machine("M2-96"), files_of("six"))
+    assert on_processor.get_file("text_encoder").name == TEXT
+
+
+def test_a_vae_of_the_other_kind_is_not_taken_for_the_one_of_its_name() -> None:
+    layered = on_disk("qwen_image_layered_vae.safetensors", VAE)
+    result = plan(QWEN, machine("4090-24"), (on_disk(BASE_FP8), on_disk(TEXT), layered))
+    assert [file.name for file in result.missing] == [VAE]
+    (warning,) = result.warnings
+    assert "is another file" in warning.message
+    assert "Rename it" in warning.cure
+
+
+def test_another_model_in_the_place_of_a_known_one_is_named_and_not_to_be_deleted() -> None:
+    row = get_catalog_file("qwen_image_2512_fp8_e4m3fn.safetensors")
+    identity = detect(row.role, BASE_FP8, row.size_bytes, golden_header(row.name))
+    in_the_way = FoundFile(row.folder, BASE_FP8, row.size_bytes, identity=identity)
+    result = plan(replace(QWEN, recipe="base"), machine("4090-24"), (in_the_way, on_disk(TEXT), on_disk(VAE)))
+    (warning,) = result.warnings
+    assert "by its size in bytes: qwen_image_2512_fp8_e4m3fn.safetensors" in warning.message
+    assert "elete" not in warning.cure
+
+
+def test_a_renamed_copy_is_used_instead_of_fetched() -> None:
+    files = (*files_of("six"), on_disk(L4_FP8, "mine/qwen fp8 lightning 4steps.safetensors"))
+    result = plan(replace(QWEN, lora_file=L4_FP8), SMALL, files)
+    assert result.get_file("lora").listed_name == "mine/qwen fp8 lightning 4steps.safetensors"
+    assert not result.missing
+
+
+def test_an_edit_model_takes_the_lora_for_qwen_image() -> None:
+    files = (on_disk("qwen_image_edit_bf16.safetensors"), on_disk(TEXT), on_disk(VAE), on_disk(L8))
+    result = plan(LoadRequest("Qwen-Image-Edit", lora_file=L8), machine("A6000-48"), files)
+    assert (result.recipe, result.warnings) == ("Lightning 8 steps", ())
+
+
+def test_a_recipe_that_the_release_lacks_names_the_file_it_is_of() -> None:
+    result = plan(LoadRequest("Qwen-Image-Layered", lora_file=L8), machine("4090-24"), files_of("everything"))
+    assert f"{L8}: it is for 'Lightning 8 steps', which Qwen-Image-Layered does not have" in result.error
+    assert "Set lora_file to 'auto'" in result.error
+
+
+def test_edit_plans_count_the_reference_pictures() -> None:
+    """ComfyUI 0.33.0 asks for 1.94 GiB with one reference as large as the picture, where a picture alone takes 0.97."""
+
+    def working_memory(release: str, hardware: Hardware = SMALL) -> int:
+        wish = LoadRequest(release, modulation="off")
+        return plan(wish, hardware, files_of("everything")).stages[1].activation_bytes
+
+    assert working_memory("Qwen-Image") == pytest.approx(0.97 * GIB, rel=0.01)
+    assert working_memory("Qwen-Image-Edit") == pytest.approx(1.83 * GIB, rel=0.01)
+    assert working_memory("Qwen-Image-Edit-2511") == pytest.approx(2.12 * GIB, rel=0.01)
+    slow = replace(machine("7900XT-20"), efficient_attention=False)
+    assert working_memory("Qwen-Image", slow) == pytest.approx(7.27 * GIB, rel=0.01)
+
+
+def test_a_limit_below_a_steps_working_memory_is_warned_about() -> None:
+    tight = plan(replace(QWEN, vram_limit_bytes=GIB // 2), SMALL, files_of("six"))
+    assert "too_little_vram" in [warning.code for warning in tight.warnings]
+    apple = plan(replace(QWEN, vram_limit_bytes=4 * GIB), machine("M2-96"), files_of("apple"))
+    assert apple.stages == plan(QWEN, machine("M2-96"), files_of("apple")).stages, "one memory: nothing to limit"
 
 
 def test_missing_files_are_listed_with_size_link_and_folder() -> None:
@@ -140,6 +268,16 @@ def test_two_files_of_one_name_say_which_is_used() -> None:
     (warning,) = result.warnings
     assert warning.code == "same_name"
     assert f"old/{BASE_FP8}" in warning.message
+    assert not plan(replace(QWEN, diffusion_model_file=f"old/{BASE_FP8}"), machine("4090-24"), files).warnings
+    foreign = FoundFile("diffusion_models", f"flux/{BASE_FP8}", 9, problem="it is a Flux model")
+    assert not plan(QWEN, machine("4090-24"), (*files_of("base fp8"), foreign)).warnings
+
+
+def test_the_same_file_in_two_model_folders_is_no_choice_to_make() -> None:
+    twice = on_disk(BASE_FP8, "sub/mine.safetensors")
+    hidden = FoundFile("diffusion_models", "sub/mine.safetensors", 9, problem="another model folder has it")
+    result = plan(replace(QWEN, diffusion_model_file="mine.safetensors"), SMALL, (*files_of("six"), twice, hidden))
+    assert result.get_file("diffusion_model").listed_name == "sub/mine.safetensors"
 
 
 ERRORS = [

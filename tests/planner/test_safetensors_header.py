@@ -63,6 +63,9 @@ BAD_JSON = [
     ("tensor without offsets", b'{"a": {"dtype": "BF16", "shape": [1]}}', 100, "'a'"),
     ("wrong length", b'{"a": {"dtype": "BF16", "shape": [9], "data_offsets": [0, 4]}}', 100, "wrong length"),
     ("negative", b'{"a": {"dtype": "BF16", "shape": [1], "data_offsets": [4, 2]}}', 100, "wrong length"),
+    ("words for a shape", b'{"a": {"dtype": "BF16", "shape": ["x"], "data_offsets": [0, 2]}}', 100, "'a'"),
+    ("halves of bytes", b'{"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0.5, 2.5]}}', 100, "'a'"),
+    ("too deep", b"[" * 200_000, 200_008, "damaged"),
     ("truncated", HEADER, SIZE - 3, "truncated"),
     ("too long", HEADER, SIZE + 7, "7 bytes more"),
 ]
