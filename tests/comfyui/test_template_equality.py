@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from comfyui_fixtures import StartServer
 from comfyui_server import ComfyServer
 from PIL import Image
+from safetensors.torch import save_file
 from stock_graphs import RECIPES, stock_template, with_loader
 from tiny_models import TEMPLATE_SET
-from workflow_graphs import Graph, inputs_of, one_step
+from workflow_graphs import Graph, inputs_of, nodes_of, one_step
 
 RecordFact = Callable[[str], None]
 OTHER_PARTS = [file for file in TEMPLATE_SET if not file.startswith("diffusion_models/")]
@@ -66,3 +69,45 @@ def test_the_image_of_a_scaled_model_with_the_modulation_table(start_server: Sta
     actual = picture(server, one_step(with_loader(stock, recipe="base", diffusion_model_file=name, modulation="on")))
     assert "Modulation table: reading" in server.log_text()
     assert (actual == expected).all()
+
+
+def style_loras() -> dict[str, dict[str, torch.Tensor]]:
+    """A LoKr on an attention and a modulation layer, and a LoRA on attention alone, as common trainers write them."""
+    random = torch.Generator().manual_seed(3)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=random) * 0.2
+
+    query, modulation = "transformer_blocks.0.attn.to_q", "transformer_blocks.0.img_mod.1"
+    return {
+        "lokr.safetensors": {
+            f"diffusion_model.{query}.lokr_w1": noise(4, 4),
+            f"diffusion_model.{query}.lokr_w2": noise(768, 768),
+            f"diffusion_model.{modulation}.lokr_w1": noise(4, 4),
+            f"diffusion_model.{modulation}.lokr_w2": noise(4608, 768),
+        },
+        "attention.safetensors": {
+            f"transformer.{query}.lora_A.weight": noise(8, 3072),
+            f"transformer.{query}.lora_B.weight": noise(3072, 8),
+        },
+    }
+
+
+def test_style_loras_of_common_trainers_work_as_in_stock(start_server: StartServer) -> None:
+    server = start_server(models=list(TEMPLATE_SET))
+    without = one_step(stock_template(server.object_info(), "base", side=64))
+    plain = picture(server, without)
+    (model,) = nodes_of(without, "UNETLoader")
+    for name, tensors in style_loras().items():
+        save_file(tensors, server.base / "models" / "loras" / name)
+        stock = copy.deepcopy(without)
+        for node in stock.values():
+            node["inputs"] = {
+                key: ["lora", 0] if value == [model, 0] else value for key, value in node["inputs"].items()
+            }
+        lora = {"model": [model, 0], "lora_name": name, "strength_model": 1.0}
+        stock["lora"] = {"class_type": "LoraLoaderModelOnly", "inputs": lora}
+        expected = picture(server, stock)
+        assert (expected != plain).any(), "the LoRA changes the picture"
+        loader = with_loader(without, recipe="base", lora_file=name, modulation="on")
+        assert (picture(server, one_step(loader)) == expected).all(), name
