@@ -17,9 +17,10 @@ class QwenImageLoaderExtension(ComfyExtension):
     def _set_up(self) -> None:
         from server import PromptServer
 
-        from ..runtime.events import watch_queued_graphs
+        from ..runtime.events import graphs_in_queue, watch_queue
         from ..runtime.load import held_parts
         from ..runtime.routes import add_routes
 
         add_routes(PromptServer.instance)
-        watch_queued_graphs(lambda graph: held_parts.forget_nodes_outside(graph, NODE_ID))
+        held_parts.watch(NODE_ID, graphs_in_queue)
+        watch_queue(held_parts.workflow_queued)

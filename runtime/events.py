@@ -22,22 +22,20 @@ def executing_node_id() -> str:
     return context.node_id if context is not None else ""
 
 
-def server_is_idle() -> bool:
-    """True if no prompt runs; others may wait."""
-    running, _ = PromptServer.instance.prompt_queue.get_current_queue_volatile()
-    return not running
+def graphs_in_queue() -> list[Mapping[str, Any]]:
+    """The API-format graph that runs, and those that wait; none where the server is idle."""
+    running, waiting = PromptServer.instance.prompt_queue.get_current_queue_volatile()
+    return [graph for _, _, graph, *_ in (*running, *waiting)] if running else []
 
 
-def watch_queued_graphs(on_graph: Callable[[Mapping[str, Any]], None]) -> None:
-    """Call `on_graph` with the API-format graph of every prompt that is queued from now on."""
+def watch_queue(on_prompt: Callable[[], None]) -> None:
+    """Call `on_prompt` for every prompt that is about to be queued or refused."""
 
-    def on_prompt(body: dict[str, Any]) -> dict[str, Any]:
-        graph = body.get("prompt")
-        if isinstance(graph, Mapping):
-            on_graph(graph)
+    def tell(body: dict[str, Any]) -> dict[str, Any]:
+        on_prompt()
         return body
 
-    PromptServer.instance.add_on_prompt_handler(on_prompt)
+    PromptServer.instance.add_on_prompt_handler(tell)
 
 
 def send_plan(plan: LoadPlan, node_id: str) -> None:

@@ -29,7 +29,6 @@ from ..planner.load_plan import (
 from ..planner.releases import RELEASES
 from . import modulation
 from .block_prefetch import add_block_prefetch
-from .events import server_is_idle
 from .fast_disk import reads_again
 from .file_stamp import file_stamp
 from .held_parts import HeldParts
@@ -86,21 +85,27 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     held_parts.keep_for(node_id, files)
     missing = [file for key, file in files.items() if not held_parts.holds(key)]
     paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
-    with _read_ahead(paths, plan) as ahead:
-        model = held_parts.get_or_load(
-            model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table, ahead)
-        )
-        ahead.watch(ROLE_DIFFUSION_MODEL, getattr(model.model.diffusion_model, "transformer_blocks", ()))
-        if lora_file and lora_key:
-            base, strength = model, plan.settings.lora_strength or 1.0
-            model = held_parts.get_or_load(lora_key, lambda: _apply_lora(base, lora_file, strength))
-            ahead.passed(ROLE_LORA)
-        clip = held_parts.get_or_load(text_key, lambda: _load_text_encoder(text_file, on_cpu))
-        ahead.watch(ROLE_TEXT_ENCODER, _text_layers(clip))
-        vae = held_parts.get_or_load(vae_key, lambda: _load_vae(vae_file))
-    model = _apply_settings(model, plan.settings)
-    measure_runs(model, node_id)
-    held_parts.let_go_with(model, node_id, server_is_idle)
+    loaded = False
+    try:
+        with _read_ahead(paths, plan) as ahead:
+            model = held_parts.get_or_load(
+                model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table, ahead)
+            )
+            ahead.watch(ROLE_DIFFUSION_MODEL, getattr(model.model.diffusion_model, "transformer_blocks", ()))
+            if lora_file and lora_key:
+                base, strength = model, plan.settings.lora_strength or 1.0
+                model = held_parts.get_or_load(lora_key, lambda: _apply_lora(base, lora_file, strength))
+                ahead.passed(ROLE_LORA)
+            clip = held_parts.get_or_load(text_key, lambda: _load_text_encoder(text_file, on_cpu))
+            ahead.watch(ROLE_TEXT_ENCODER, _text_layers(clip))
+            vae = held_parts.get_or_load(vae_key, lambda: _load_vae(vae_file))
+        model = _apply_settings(model, plan.settings)
+        measure_runs(model, node_id)
+        held_parts.let_go_with(model, node_id)
+        loaded = True
+    finally:
+        if not loaded:
+            held_parts.forget(node_id)  # nothing else would let go of what was loaded before it failed
     return LoadedParts(model, clip, vae)
 
 
