@@ -53,8 +53,12 @@ class LoadQwenImage(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str, recipe: str) -> bool | str:
-        """Refuses what can never work, before anything runs. Naming an input here turns its built-in list check off."""
+    def validate_inputs(cls, model: str | None = None, recipe: str | None = None) -> bool | str:
+        """Refuses what can never work, before anything runs. Naming an input here turns its built-in list check off.
+
+        None: it comes through a link, whose value is not known before the run, or is missing, which ComfyUI refuses.
+        """
+        model, recipe = model or DEFAULT_INPUTS["model"], recipe or AUTO
         if model not in RELEASES:
             return f"There is no release '{model}'. Choose one of: {', '.join(RELEASES)}."
         if recipe not in (AUTO, *RECIPES):

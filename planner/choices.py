@@ -119,14 +119,18 @@ def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | N
     if matches:
         match = matches[0]
         if match.identity is None:
-            raise FileChoiceError(f"{match.listed_name} in models/{folder} cannot be used: {match.problem}.")
+            cure = "Put a good copy there, name another file, or set the input back to 'auto'."
+            raise FileChoiceError(f"{match.listed_name} in models/{folder} cannot be used: {match.problem}. {cure}")
         return _choice_of(match, match.identity)
     row = find_catalog_file(wanted)
     if row is not None and row.role == role:
         renamed = [_choice_of(f, f.identity) for f in here if f.identity and f.identity.catalog_name == wanted]
         return min(renamed, key=lambda choice: choice.place, default=choice_of_row(row))
     if wanted.lower().endswith(".gguf"):
-        raise FileChoiceError(f"'{wanted}' is a GGUF file, which this node does not load; use the ComfyUI-GGUF pack.")
+        raise FileChoiceError(
+            f"'{wanted}' is a GGUF file, which this node does not load; use the ComfyUI-GGUF pack, or set the input "
+            "back to 'auto'."
+        )
     raise FileChoiceError(
         f"There is no file '{wanted}' in models/{folder}, and it is not one this node can fetch. "
         f"Put it there and press R in the editor, or set the input back to 'auto'."

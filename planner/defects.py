@@ -110,5 +110,5 @@ def find_machine_warnings(hardware: Hardware) -> Iterator[PlanWarning]:
         yield PlanWarning(
             "no_bf16",
             f"{hardware.device_name} has no bf16: ComfyUI computes Qwen-Image in fp32, two to five times slower.",
-            "Nothing to set; expect long runs, and prefer recipe 'Lightning 4 steps'.",
+            "Expect long runs; recipe 'Lightning 4 steps' needs the fewest.",
         )

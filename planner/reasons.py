@@ -16,6 +16,11 @@ def recipe_reason(request: LoadRequest, best: Candidate) -> str:
         return "as chosen on the node"
     if best.lora is not None and best.lora.identity.recipe and request.lora_file not in ("", AUTO):
         return f"what {best.lora.name} is made for"
+    if best.lora is not None and not best.lora.identity.recipe and best.diffusion_model.identity.recipe == RECIPE_BASE:
+        return (
+            f"{best.lora.name} takes the place of a Lightning LoRA; for fewer steps set lora_file to auto and add it "
+            "by a LoraLoaderModelOnly node behind this one"
+        )
     if best.on_processor:
         return f"a processor is slow, so fewer steps count most ({best.evaluations} model runs)"
     if best.resident and best.recipe == RECIPE_BASE:
@@ -53,6 +58,8 @@ def modulation_reason(request: LoadRequest, best: Candidate, hardware: Hardware)
     saved = gib(best.diffusion_model.weights.modulation_bytes)
     if request.modulation != AUTO:
         return f"'{request.modulation}' as chosen on the node"
+    if not best.modulation_table and hardware.one_memory:
+        return "not used: the machine has one memory, so nothing is moved"
     if not best.modulation_table:
         return "not needed: all weights fit where they are"
     if best.resident:

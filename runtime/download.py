@@ -51,9 +51,9 @@ def fetch_files(rows: Sequence[CatalogFile], find_roots: FindRoots, control: Con
 
     Raises DownloadError (see download_errors; files that arrived before it stay) and StoppedError.
     """
-    control.progress.begin(len(rows), sum(row.size_bytes for row in rows))
+    control.progress.begin(sum(row.size_bytes for row in rows))
     items = prepare(rows, find_roots, control)
-    control.progress.begin(len(items), sum(item.size_bytes for item in items))
+    control.progress.begin(sum(item.size_bytes for item in items))
     before = 0
     for index, item in enumerate(items, 1):
         control.progress.begin_file(item.row.name, index, before)
@@ -95,7 +95,7 @@ def _take(lock: StagingLock, control: Control) -> bool:
 def _use(source: Path, item: Item, control: Control) -> None:
     """Bring bytes that are on this disk: a hard link on the same volume, otherwise a copy."""
     try:
-        control.unless_stopped(partial(os.link, source, item.final))
+        control.unless_stopped(partial(os.link, os.path.realpath(source), item.final))
         log.info("%s was on this disk as %s: linked, not fetched.", item.row.name, source)
         return
     except FileExistsError as error:

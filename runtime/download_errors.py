@@ -72,6 +72,10 @@ class DamagedFileError(DownloadError):
     kind = "damaged"
 
 
+class DiskFailedError(DownloadError, OSError):
+    kind = "disk_failed"
+
+
 class DiskFullError(DownloadError, OSError):
     kind = "disk_full"
 

@@ -7,6 +7,7 @@ huggingface_hub 0.x raises `requests` errors, 1.x `httpx` ones, 2.x `httpx2` one
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from email.utils import parsedate_to_datetime
 from time import time
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..planner.catalog_file import CatalogFile
 from .download_errors import (
+    DiskFailedError,
     DiskFullError,
     DownloadError,
     HubFailedError,
@@ -30,6 +32,7 @@ from .download_errors import (
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PERMISSION_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_ERRORS = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 _NAME_LOOKUP_WORDS = ("name or service not known", "getaddrinfo", "name resolution", "nodename nor servname")
 
 
@@ -63,6 +66,11 @@ def explain(error: BaseException, row: CatalogFile) -> DownloadError:
         )
     if number in PERMISSION_ERRORS:
         return NoPermissionError(f"{row.name} cannot be written to models/{row.folder}: {cannot_write(row)}")
+    if number in DISK_ERRORS:
+        return DiskFailedError(
+            f"The disk of models/{row.folder} failed while {row.name} was written ({os.strerror(number)}). Look at "
+            "that disk or share, or name another folder with is_default in extra_model_paths.yaml."
+        )
     return _explain_connection(error, row)
 
 

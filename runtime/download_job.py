@@ -35,6 +35,7 @@ class Job:
         self.names = frozenset(row.name for row in rows)
         self.error: BaseException | None = None
         self._progress = Progress()
+        self._progress.plan_for(row.name for row in rows)
         self._control = Control(self._progress, patience)
         self._end = threading.Event()
         self._end_state: DownloadState | None = None

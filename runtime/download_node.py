@@ -65,7 +65,6 @@ async def _watch(job: Job, node_id: str) -> None:
         if state.text() != shown:
             shown = state.text()
             bar.update_absolute(state.done_bytes, max(1, state.total_bytes))
-            PromptServer.instance.send_progress_text(f"Downloading {shown}", node_id)
         for _ in range(CHECKS_PER_SHOW):
             await asyncio.sleep(SHOW_SECONDS / CHECKS_PER_SHOW)
             comfy.model_management.throw_exception_if_processing_interrupted()

@@ -6,6 +6,7 @@ Nothing in it ends in .safetensors, so ComfyUI never lists it. A partial file's 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -20,6 +21,7 @@ from .log import log
 STAGING = ".qwen-image-loader-partial"
 SUFFIX = ".partial"
 LOCK = "lock"
+NO_LOCKS_ERRORS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of network drives
 KEEP_SECONDS = 14 * 24 * 3600
 
 
@@ -41,7 +43,9 @@ class StagingLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
-        except NotImplementedError:
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS_ERRORS:
+                raise
             log.warning("This file system has no locks: do not download with two ComfyUI at the same time.")
         return True
 
@@ -85,6 +89,8 @@ def check_whole(path: Path) -> SafetensorsHeader:
 
 def what_is_it(path: Path) -> str:
     """A file that is in the way, in words."""
+    if path.is_symlink() and not path.exists():
+        return "a link to something that is not there"
     if not path.is_file():
         return "a folder"
     size = path.stat().st_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ SPEED_WINDOW_SECONDS = 20.0
 class DownloadState:
     """One moment of a download. `index` counts from 1; `error` is None or {"kind", "message"}.
 
-    `note` says what happens instead of receiving bytes ("checking ...", "waiting ..."), or is "".
+    `files` are the names of all that it fetches. `note` says what happens instead of receiving bytes
+    ("checking ...", "waiting ..."), or is "".
     """
 
     running: bool = False
@@ -32,6 +34,7 @@ class DownloadState:
     finished: bool = False
     cancelled: bool = False
     note: str = ""
+    files: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, fit for json.dumps."""
@@ -56,14 +59,20 @@ class Progress:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._file, self._index, self._count, self._note = "", 0, 0, ""
+        self._file, self._index, self._note = "", 0, ""
+        self._files: tuple[str, ...] = ()
         self._before_file = self._in_file = self._total = 0
         self._received: deque[tuple[float, int]] = deque()
 
-    def begin(self, count: int, total_bytes: int) -> None:
-        """The whole download is `count` files and `total_bytes`."""
+    def plan_for(self, files: Iterable[str]) -> None:
+        """The whole download is of files with these names."""
         with self._lock:
-            self._count, self._total = count, total_bytes
+            self._files = tuple(files)
+
+    def begin(self, total_bytes: int) -> None:
+        """All files together have `total_bytes`."""
+        with self._lock:
+            self._total = total_bytes
 
     def begin_file(self, name: str, index: int, bytes_before: int) -> None:
         """File `index` (from 1) starts; the files before it had `bytes_before`."""
@@ -95,12 +104,13 @@ class Progress:
                 running=True,
                 file=self._file,
                 index=self._index,
-                count=self._count,
+                count=len(self._files),
                 done_bytes=done,
                 total_bytes=self._total,
                 bytes_per_second=round(speed, 1),
                 seconds_left=None if left is None else round(left, 1),
                 note=self._note,
+                files=self._files,
             )
 
     def _speed(self) -> float:

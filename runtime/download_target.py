@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections import defaultdict
@@ -57,11 +58,20 @@ def target_folder(row: CatalogFile, needed_bytes: int, roots: list[str]) -> Path
     raise first_error or NoPermissionError(f"ComfyUI knows no folder for {row.name} (models/{row.folder}).")
 
 
+def existing_folder(path: Path) -> Path:
+    """`path` or the nearest folder above it that exists.
+
+    Raises FileNotFoundError where not even the volume does: an unplugged drive, a share that is not connected.
+    """
+    for folder in (path, *path.parents):
+        if folder.exists():
+            return folder
+    raise FileNotFoundError(errno.ENOENT, "this drive is not there", str(path))
+
+
 def free_bytes(path: Path) -> int:
-    """Free space of the volume of `path`, or of its nearest folder that exists."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
+    """Free space of the volume of `path`, which need not exist yet. Raises FileNotFoundError as `existing_folder`."""
+    return shutil.disk_usage(existing_folder(path)).free
 
 
 def check_room(target: Path, needed_bytes: int, row: CatalogFile) -> None:

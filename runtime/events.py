@@ -10,6 +10,7 @@ from server import PromptServer
 
 from ..planner.explain import plan_text
 from ..planner.load_plan import LoadPlan
+from ..planner.request import LoadRequest
 from .log import log
 
 PLAN_EVENT = "qwen-image-loader.executed"
@@ -45,8 +46,13 @@ def send_plan(plan: LoadPlan, node_id: str) -> None:
     server.send_sync(PLAN_EVENT, {"node_id": node_id, "plan": plan.to_json()}, server.client_id)
 
 
-def send_measured(node_id: str, peak_vram_bytes: int | None, seconds_per_step: float) -> None:
-    """Tells the editor what a run took; `peak_vram_bytes` is None where it cannot be known."""
+def send_measured(node_id: str, request: LoadRequest, peak_vram_bytes: int | None, seconds_per_step: float) -> None:
+    """Tells the editor what a run with this request took; `peak_vram_bytes` is None where it cannot be known."""
     server = PromptServer.instance
-    measured = {"node_id": node_id, "peak_vram_bytes": peak_vram_bytes, "seconds_per_step": seconds_per_step}
+    measured = {
+        "node_id": node_id,
+        "request": request.to_json(),
+        "peak_vram_bytes": peak_vram_bytes,
+        "seconds_per_step": seconds_per_step,
+    }
     server.send_sync(MEASURED_EVENT, measured, server.client_id)

@@ -18,8 +18,8 @@ from .file_stamp import file_stamp
 
 SUFFIX = ".safetensors"
 _CACHE_SIZE = 4096
-# (path, listed name) -> (stamp, what detection said); identification is pure, so an unchanged file keeps its answer.
-_known: OrderedDict[tuple[str, str], tuple[tuple[int, int], Identity | str, bool]] = OrderedDict()
+# (role, path, listed name) -> (stamp, what detection said); identification is pure: an unchanged file keeps its answer.
+_known: OrderedDict[tuple[str, str, str], tuple[tuple[int, int], Identity | str, bool]] = OrderedDict()
 
 
 def read_header(path: str) -> SafetensorsHeader:
@@ -36,10 +36,10 @@ def identify_file(role: str, folder: str, name: str, path: str) -> FoundFile:
         stamp = size, _ = file_stamp(path)
     except OSError as error:
         return FoundFile(folder, name, 0, problem=f"it cannot be read ({error.strerror})", broken=True)
-    known = _known.get((path, name))
+    known = _known.get((role, path, name))
     if known is None or known[0] != stamp:
         known = (stamp, *_detect(role, name, path, size))
-        _known[path, name] = known
+        _known[role, path, name] = known
         if len(_known) > _CACHE_SIZE:
             _known.popitem(last=False)
     _, result, broken = known

@@ -100,7 +100,7 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
             ahead.watch(ROLE_TEXT_ENCODER, _text_layers(clip))
             vae = held_parts.get_or_load(vae_key, lambda: _load_vae(vae_file))
         model = _apply_settings(model, plan.settings)
-        measure_runs(model, node_id)
+        measure_runs(model, node_id, plan.request)
         held_parts.let_go_with(model, node_id)
         loaded = True
     finally:

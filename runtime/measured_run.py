@@ -10,6 +10,7 @@ import comfy.model_management as mm
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from ..planner.request import LoadRequest
 from .events import send_measured
 
 if TYPE_CHECKING:
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
 KEY = "qwen_image_loader.measured_run"
 
 
-def measure_runs(model: ModelPatcher, node_id: str) -> None:
+def measure_runs(model: ModelPatcher, node_id: str, request: LoadRequest) -> None:
     """Add a wrapper to `model` that sends what each sampling run took; the run itself is not changed."""
-    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, _Measured(node_id))
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, _Measured(node_id, request))
 
 
 class _Measured:
     """Called around CFGGuider.outer_sample(noise, latent_image, sampler, sigmas, denoise_mask, callback, ...)."""
 
-    def __init__(self, node_id: str) -> None:
+    def __init__(self, node_id: str, request: LoadRequest) -> None:
         self.node_id = node_id
+        self.request = request
 
     def __call__(
         self,
@@ -54,7 +56,8 @@ class _Measured:
         result = executor(noise, latent_image, sampler, sigmas, denoise_mask, on_step, *args, **kwargs)
         if len(ends) > 1:
             # From the end of the first step on: the first one also brings the weights.
-            send_measured(self.node_id, max(in_use, default=None), (ends[-1] - ends[0]) / (len(ends) - 1))
+            pace = (ends[-1] - ends[0]) / (len(ends) - 1)
+            send_measured(self.node_id, self.request, max(in_use, default=None), pace)
         return result
 
 

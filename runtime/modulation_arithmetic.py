@@ -31,8 +31,18 @@ def _versions() -> tuple[str, ...]:
     return torch.__version__, comfyui_version.__version__, kernels
 
 
+def _float32_precision() -> tuple[Any, ...]:
+    """By PyTorch's older interface where that was used, else by the newer one, which makes the older one raise."""
+    try:
+        return (torch.get_float32_matmul_precision(),)
+    except RuntimeError:
+        parts = (torch.backends, torch.backends.cuda.matmul, torch.backends.cudnn, torch.backends.mkldnn)
+        matmul = getattr(torch.backends.mkldnn, "matmul", None)
+        return tuple(getattr(part, "fp32_precision", None) for part in (*parts, matmul))
+
+
 def _settings(device: torch.device) -> tuple[Any, ...]:
-    shared = (device.type, torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled())
+    shared = (device.type, *_float32_precision(), torch.are_deterministic_algorithms_enabled())
     if device.type == "cpu":
         capability = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "unknown")()
         return (*shared, capability, torch.get_num_threads())

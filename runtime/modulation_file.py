@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import warnings
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,9 @@ class MappedFile:
             length = header_length(file.read(LENGTH_BYTES), os.path.getsize(path))
             self.header = file.read(length)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+        self._stamp = self._present_stamp()
         self.size = len(self._map)
         entries: dict[str, Any] = json.loads(self.header)
         self.metadata: dict[str, str] = entries.pop("__metadata__", None) or {}
@@ -73,6 +77,17 @@ class MappedFile:
         self._start = LENGTH_BYTES + length
         if any(self._start + entry["data_offsets"][1] > self.size for entry in entries.values()):
             raise ValueError("it is shorter than its header says")
+
+    def is_unchanged(self) -> bool:
+        """Whether nobody has written to the file since; a look at what was cut off would end the process.
+
+        A new file put in the place of this one by renaming does not count: this one's bytes are still there.
+        """
+        return self._present_stamp() == self._stamp
+
+    def _present_stamp(self) -> tuple[int, int]:
+        stat = os.fstat(self._descriptor)
+        return stat.st_size, stat.st_mtime_ns
 
     @property
     def names(self) -> list[str]:

@@ -32,7 +32,7 @@ BUFFERS = 4
 
 @dataclass(frozen=True)
 class _Call:
-    """Known before a forward: rows of the input, the sampler's sigmas, whether patches may swap the embedding."""
+    """Known before a forward: rows of the input, the sampler's sigmas, whether patches may change the embedding."""
 
     batch: int | None
     sigmas: torch.Tensor | None
@@ -124,7 +124,8 @@ class ModulationTable:
         x = args[0] if args else kwargs.get("x")
         replaced = options.get("patches_replace", {}).get("dit", {})
         swaps = any(isinstance(block, tuple) and block[0] == "double_block" for block in replaced)
-        self._call = _Call(None if x is None else len(x), options.get("sample_sigmas"), swaps)
+        checked = swaps or self._has_patched_blocks()
+        self._call = _Call(None if x is None else len(x), options.get("sample_sigmas"), checked)
 
     @torch.compiler.disable
     def _after_embedding(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], embedding: Any) -> None:
@@ -150,6 +151,11 @@ class ModulationTable:
             if rows is None:
                 rows = self._build_schedule(request, state, patcher, on_disk, module, args, kwargs)
         self._show(rows, embedding)
+
+    def _has_patched_blocks(self) -> bool:
+        """Whether someone has replaced a block or its forward, which may then change the embedding on its way."""
+        patches = getattr(self._patcher(), "object_patches", None) or {}
+        return any(name.startswith("diffusion_model.transformer_blocks.") for name in patches)
 
     def _patcher(self) -> Any | None:
         """The patcher that runs or, outside of sampling, the one that is loaded."""
@@ -204,6 +210,7 @@ class ModulationTable:
                 wanted.setdefault(other.name, other)
         log.info(f"Modulation table: reading {len(self.weights.names)} layers once for {len(wanted)} timesteps.")
         built = self._build(list(wanted.values()), patcher, forget=True)
+        self.weights.check_unchanged()  # else rows of other weights would be stored under this file's name
         self._schedule = set(wanted)
         for name, rows in zip(wanted, built, strict=True):
             self._remember(name, rows)

@@ -74,6 +74,7 @@ class ModulationWeights:
 
     def copy_layer(self, index: int, device: torch.device) -> torch.nn.Module:
         """A layer of the caller's own on `device`, in the dtypes in which the host would hold it there."""
+        self.check_unchanged()
         if self._before_reading:
             self._before_reading(index // len(LINEARS))
         self._file.fetch(self._file_prefix(index))
@@ -87,6 +88,13 @@ class ModulationWeights:
                 value = value.clone()  # mapped memory is not aligned as allocated memory is, and kernels notice
             layer.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
         return layer
+
+    def check_unchanged(self) -> None:
+        """Raises ModulationSourceError where the file was written to after it was loaded."""
+        if not self._file.is_unchanged():
+            raise ModulationSourceError(
+                f"{self.path} was changed after it had been loaded. Press Run again: it is then loaded anew."
+            )
 
     def forget(self, index: int) -> None:
         """Leave the system's memory to others, where it is scarce, after layer `index` was read for the last time.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +24,8 @@ from ..planner.node_inputs import BadInputError, read_inputs
 from ..planner.request import LoadRequest
 from .download_errors import DownloadError
 from .download_node import downloader
-from .download_target import comfy_roots, free_bytes
+from .download_target import comfy_roots, existing_folder, free_bytes
+from .log import log
 from .planning import plan_for
 
 PREFIX = "/qwen-image-loader"
@@ -84,12 +85,19 @@ async def cancel_download(request: web.Request) -> web.Response:
 
 def _plan_answer(load_request: LoadRequest) -> dict[str, Any]:
     load_plan = plan_for(load_request)
-    disk = []
+    return {"plan": load_plan.to_json(), "text": plan_text(load_plan), "disk": list(_disks())}
+
+
+def _disks() -> Iterator[dict[str, Any]]:
+    """Of each kind of model: where a new file would go, the free bytes there, and a number that tells the volume."""
     for folder in FOLDERS.values():
         roots = comfy_roots(folder)
         if roots:
-            disk.append({"folder": folder, "free_bytes": free_bytes(Path(roots[0]))})
-    return {"plan": load_plan.to_json(), "text": plan_text(load_plan), "disk": disk}
+            try:
+                place = existing_folder(Path(roots[0]))
+                yield {"folder": folder, "free_bytes": free_bytes(place), "volume": str(place.stat().st_dev)}
+            except OSError as error:
+                log.debug("The disk of models/%s cannot be looked at: %s", folder, error)
 
 
 async def _read_post(request: web.Request) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 // @ts-check
-/** Numbers as people read them. Sizes are GiB everywhere, written as the planner writes them. */
+/** Numbers as people read them; sizes as the planner writes them. */
 
 import { t } from "./strings.js";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 
-/** @param {number} bytes */
+/**
+ * "19.0 GiB", or "242 MiB" below one GiB.
+ * @param {number} bytes
+ */
 export function gib(bytes) {
+  if (Math.abs(bytes) < GIB) return `${(bytes / MIB).toFixed(0)} MiB`;
   return `${(bytes / GIB).toFixed(1)} GiB`;
 }
 

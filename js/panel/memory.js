@@ -43,7 +43,7 @@ export function showMemory(place, state) {
           limit > 0 && ` ${t("limit", { size: gib(limit) })}`,
         ),
       ),
-      h("div", { class: "qil-bars" }, ...stages.flatMap((stage) => stageRow(stage, hardware, scale, state.measured))),
+      h("div", { class: "qil-bars" }, ...stages.flatMap((stage) => stageRow(stage, hardware, scale, oneMemory ? 0 : limit, state.measured))),
       legend(stages, streamed),
       (!oneMemory || plan.rereads_from_disk) && ramBlock(plan),
       state.measured && lastRun(state.measured, sample),
@@ -64,9 +64,10 @@ function isOnCard(stage, hardware) {
  * @param {StagePlan} stage
  * @param {Hardware} hardware
  * @param {number} scale bytes across the whole bar
+ * @param {number} limit bytes that may be used of the card, 0: all
  * @param {import("./types.js").Measured | null} measured
  */
-function stageRow(stage, hardware, scale, measured) {
+function stageRow(stage, hardware, scale, limit, measured) {
   const label = h("span", { class: "qil-stage", attrs: { title: stage.note || null } }, t(stage.stage));
   if (!isOnCard(stage, hardware)) {
     return [label, h("span", { class: "qil-muted" }, t("onCpu", { size: gib(stage.ram_bytes) })), h("span", {})];
@@ -96,6 +97,7 @@ function stageRow(stage, hardware, scale, measured) {
         h("i", { class: "qil-resident", style: { width: `${(100 * resident) / card}%` } }),
         h("i", { class: "qil-working", style: { width: `${(100 * working) / card}%` } }),
         h("i", { class: "qil-kept", style: { width: `${(100 * kept) / card}%` } }),
+        limit > 0 && limit < card && h("i", { class: "qil-beyond", style: { width: `${100 - (100 * limit) / card}%` } }),
         h("i", { class: "qil-free-mark", style: { left: `${Math.min(100, (100 * hardware.vram_free_bytes) / card)}%` } }),
         peak != null && h("i", { class: "qil-measured-mark", style: { left: `${Math.min(100, (100 * peak) / card)}%` } }),
       ),

@@ -23,15 +23,17 @@ export function showMissing(place, state, actions) {
     return;
   }
   const missing = answer?.plan.files.filter((file) => !file.on_disk) ?? [];
-  const ended = { error: download?.error?.message, cancelled: download?.cancelled };
-  show(place, [missing, answer?.disk, answer?.plan.request.download_missing, missing.length && ended], () =>
-    answer && missing.length ? [missingBlock(answer, download, actions)] : [],
+  // Another node's download, or one of before: its end is not this node's.
+  const ended = missing.some((file) => download?.files.includes(file.catalog_name)) ? download : null;
+  const facts = [missing, answer?.disk, answer?.plan.request.download_missing, ended?.error?.message, ended?.cancelled];
+  show(place, facts, () =>
+    answer && missing.length ? [missingBlock(answer, ended, actions)] : [],
   );
 }
 
 /**
  * @param {PlanAnswer} answer
- * @param {DownloadState | null} download
+ * @param {DownloadState | null} download that has ended and was of these files
  * @param {PanelActions} actions
  */
 function missingBlock(answer, download, actions) {
@@ -39,7 +41,7 @@ function missingBlock(answer, download, actions) {
   const missing = plan.files.filter((file) => !file.on_disk);
   const folders = new Set(missing.map((file) => file.folder));
   const spaces = disk.filter((space) => folders.has(space.folder));
-  const fits = spaces.every((space) => space.free_bytes >= plan.missing_bytes);
+  const fits = spaces.every((space) => space.free_bytes >= neededOn(space.volume, missing, disk));
   const names = missing.map((file) => file.catalog_name);
   const error = download?.error?.message;
   const input = actions.inputLabel("download_missing");
@@ -75,6 +77,17 @@ function missingBlock(answer, download, actions) {
       ),
     ),
   );
+}
+
+/**
+ * Bytes that the missing files take on one volume.
+ * @param {string} volume
+ * @param {import("./types.js").PlannedFile[]} missing
+ * @param {import("./types.js").DiskSpace[]} disk
+ */
+function neededOn(volume, missing, disk) {
+  const folders = disk.filter((space) => space.volume === volume).map((space) => space.folder);
+  return missing.reduce((sum, file) => sum + (folders.includes(file.folder) ? file.size_bytes : 0), 0);
 }
 
 /** @param {import("./types.js").DiskSpace[]} spaces */

@@ -7,6 +7,9 @@ import { t } from "./strings.js";
 /** @typedef {import("./types.js").PanelActions} PanelActions */
 /** @typedef {import("./types.js").PlanWarning} PlanWarning */
 
+/** What could be better, where nothing is wrong. */
+const HINTS = ["faster_recipe_available"];
+
 /**
  * @param {HTMLElement} place
  * @param {import("./types.js").PanelState} state
@@ -66,10 +69,11 @@ function neededChanges(warning, actions) {
  * @param {PanelActions} actions
  */
 function warningNotice(warning, actions) {
+  const isHint = HINTS.includes(warning.code);
   return h(
     "div",
-    { class: "qil-notice qil-warn", attrs: { "data-code": warning.code } },
-    icon("warning"),
+    { class: isHint ? "qil-notice qil-hint" : "qil-notice qil-warn", attrs: { "data-code": warning.code } },
+    icon(isHint ? "info" : "warning"),
     h(
       "div",
       {},

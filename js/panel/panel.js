@@ -19,6 +19,7 @@ import { showSummary } from "./summary.js";
 /** @typedef {import("./types.js").DownloadState} DownloadState */
 
 const SETTLE_MS = 150;
+const GIB = 1024 ** 3;
 
 /** The node's inputs: what a plan depends on. */
 const INPUTS = [
@@ -56,7 +57,7 @@ export class PlanPanel {
     /** @type {import("./types.js").PanelActions} */
     this.actions = {
       refresh: () => this.refresh(),
-      startDownload: (files) => void this.command(() => startDownload(files)),
+      startDownload: (files) => void this.command(() => startDownload(files), files),
       cancelDownload: () => void this.command(cancelDownload),
       changeInputs: (changes) => setWidgets(node, changes),
       inputValue: (input) => readWidgets(node, [input])[input] ?? "",
@@ -137,6 +138,7 @@ export class PlanPanel {
     } catch (error) {
       if (signal.aborted) return;
       this.state.answer = null;
+      this.state.download = null;
       this.state.failure = messageOf(error);
     }
     this.state.busy = false;
@@ -144,15 +146,19 @@ export class PlanPanel {
     this.announce();
   }
 
-  /** @param {() => Promise<DownloadState>} send */
-  async command(send) {
+  /**
+   * @param {() => Promise<DownloadState>} send
+   * @param {string[]} [files] which it is about
+   */
+  async command(send, files) {
     const before = this.state.download;
     try {
       const state = await send();
       if (this.state.download === before) this.downloadChanged(state); // else the server has told something newer
     } catch (error) {
       const { download } = this.state;
-      if (download) this.downloadChanged({ ...download, running: false, error: { message: messageOf(error) } });
+      const failed = { running: false, error: { message: messageOf(error) } };
+      if (download) this.downloadChanged({ ...download, ...failed, files: files ?? download.files });
     }
   }
 
@@ -166,20 +172,31 @@ export class PlanPanel {
   }
 
   /**
-   * The node was run with this plan.
+   * A node of this id was run with this plan: this one as it is now, or as it was queued, or one of another workflow.
    * @param {import("./types.js").LoadPlan} plan
    */
   executed(plan) {
-    if (!this.live || !this.state.answer) return;
+    if (!this.live || !this.state.answer || !this.asksFor(plan.request)) return;
     this.state.answer = { ...this.state.answer, plan };
     this.draw();
   }
 
   /** @param {import("./types.js").Measured} measured */
   measured(measured) {
-    if (!this.live) return;
+    if (!this.live || !this.asksFor(measured.request)) return;
     this.state.measured = measured;
     this.draw();
+  }
+
+  /**
+   * Whether the inputs are set to a request; what comes through a link may be anything.
+   * @param {import("./types.js").LoadRequest} request
+   */
+  asksFor(request) {
+    const linked = linkedInputs(this.node);
+    return Object.entries(readWidgets(this.node, INPUTS)).every(
+      ([name, value]) => linked.includes(name) || value === inputOf(request, name),
+    );
   }
 
   draw() {
@@ -203,6 +220,17 @@ export class PlanPanel {
     const words = problem || (plan ? t("announce", { release: plan.release, recipe: plan.recipe, n: missing }) : "");
     if (this.announcer.textContent !== words) this.announcer.textContent = words;
   }
+}
+
+/**
+ * The value of an input, as its widget tells it, that gives this request.
+ * @param {import("./types.js").LoadRequest} request
+ * @param {string} name
+ */
+function inputOf(request, name) {
+  if (name === "model") return request.release;
+  if (name === "vram_limit_gib") return String(request.vram_limit_bytes / GIB);
+  return String(/** @type {Record<string, unknown>} */ (/** @type {unknown} */ (request))[name]);
 }
 
 /** @param {unknown} error */

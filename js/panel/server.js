@@ -2,6 +2,7 @@
 /** The pack's routes. Every function throws an Error whose message can be shown. */
 
 import { app } from "./host.js";
+import { t } from "./strings.js";
 
 /** @typedef {import("./types.js").PlanAnswer} PlanAnswer */
 /** @typedef {import("./types.js").DownloadState} DownloadState */
@@ -45,7 +46,10 @@ function post(route, body) {
  * @param {RequestInit} options
  */
 async function ask(route, options) {
-  const response = await app.api.fetchApi(route, options);
+  const response = await app.api.fetchApi(route, options).catch((/** @type {Error} */ error) => {
+    if (error.name === "AbortError") throw error;
+    throw new Error(t("noAnswer")); // the browser's own words say no more, and not in the reader's language
+  });
   const text = await response.text();
   if (!response.ok) throw new Error(errorMessage(text) || `${response.status} ${response.statusText}`);
   return JSON.parse(text);

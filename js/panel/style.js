@@ -70,7 +70,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-sampler b { color: var(--qil-text); font-size: 13px; }
 .qil-look { display: flex; padding: 3px; border: 0; border-radius: 4px; background: none; color: var(--qil-muted); }
 .qil-look:hover { background: var(--qil-line); color: var(--qil-text); }
-.qil-why { color: var(--qil-muted); margin-top: 2px; }
+.qil-why { color: var(--qil-muted); margin-top: 2px; overflow-wrap: anywhere; }
 .qil-why::first-letter { text-transform: uppercase; }
 
 .qil-notice { display: flex; gap: 8px; padding: 8px 9px; border-radius: 6px; background: var(--qil-raised); border-left: 3px solid var(--qil-line); }
@@ -81,6 +81,8 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-bad > .qil-icon { color: var(--qil-red); }
 .qil-warn { border-color: var(--qil-amber); }
 .qil-warn > .qil-icon { color: var(--qil-amber); }
+.qil-hint { border-color: var(--qil-blue); }
+.qil-hint > .qil-icon { color: var(--qil-blue); }
 .qil-fetch { border-color: var(--qil-blue); }
 .qil-fetch > .qil-icon { color: var(--qil-blue); }
 .qil-cure { color: var(--qil-muted); }
@@ -111,8 +113,8 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-file { flex: 1; min-width: 0; display: flex; flex-direction: column; gap: 0 10px; }
 .qil-file .qil-name { display: flex; min-width: 0; font-weight: 500; }
 .qil-name-start { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.qil-name-end { flex: none; white-space: pre; }
-.qil-role { display: flex; align-items: center; gap: 6px; font-size: 10px; }
+.qil-name-end { flex: 0 1 auto; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: pre; }
+.qil-role { display: flex; align-items: center; flex-wrap: wrap; gap: 0 6px; font-size: 10px; }
 .qil-missing-word { color: color-mix(in srgb, #d9860a 60%, var(--qil-text)); font-weight: 600; }
 .qil-size { flex: none; white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
 
@@ -127,6 +129,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-resident { height: 100%; background: var(--qil-blue); }
 .qil-working { height: 100%; background: radial-gradient(circle, var(--qil-back) 1px, transparent 1.4px) 0 0 / 5px 5px, var(--qil-teal); }
 .qil-kept { height: 100%; background: color-mix(in srgb, var(--qil-text) 26%, var(--qil-back)); }
+.qil-beyond { position: absolute; right: 0; height: 100%; border-radius: 0 3px 3px 0; border-left: 2px solid var(--qil-text); background: repeating-linear-gradient(45deg, var(--qil-line) 0 2px, transparent 2px 5px); }
 .qil-streaming { height: 10px; border-radius: 0 3px 3px 0; flex: none; background: repeating-linear-gradient(135deg, var(--qil-amber) 0 3px, transparent 3px 6px); box-shadow: inset 0 0 0 1px var(--qil-amber); }
 .qil-free-mark { position: absolute; top: -3px; width: 0; height: 20px; border-left: 2px dotted var(--qil-text); transform: translateX(-1px); }
 .qil-measured-mark { position: absolute; top: 3px; width: 8px; height: 8px; transform: translateX(-4px) rotate(45deg); background: var(--qil-text); box-shadow: 0 0 0 1.5px var(--qil-back); }
@@ -156,6 +159,7 @@ dt::first-letter { text-transform: uppercase; }
 
 @container (min-width: 520px) {
   .qil-file { flex-direction: row; align-items: center; justify-content: space-between; }
+  .qil-role { flex: none; flex-wrap: nowrap; white-space: nowrap; }
 }
 @media (prefers-reduced-motion: reduce) {
   * { transition: none !important; }

@@ -21,7 +21,7 @@ export function showSummary(place, state, actions) {
       h(
         "div",
         { class: "qil-title" },
-        h("span", { class: "qil-release" }, plan ? plan.release || plan.request.release : t("planning")),
+        h("span", { class: "qil-release" }, plan ? plan.release || plan.request.release : state.busy ? t("planning") : actions.inputValue("model")),
         plan?.recipe && h("span", { class: "qil-chip qil-recipe" }, plan.recipe),
       ),
       settings &&

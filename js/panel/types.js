@@ -26,6 +26,9 @@
  * @property {number} lora_strength 0 without a LoRA
  * @property {string} source
  *
+ * The node's inputs by name, but for `release`, which is the input "model", and `vram_limit_bytes`.
+ * @typedef {{release: string, vram_limit_bytes: number, download_missing: boolean}} LoadRequest
+ *
  * @typedef {object} PlanWarning
  * @property {string} code
  * @property {string} message
@@ -52,7 +55,7 @@
  * @property {number} ram_available_bytes
  *
  * @typedef {object} LoadPlan
- * @property {{release: string, vram_limit_bytes: number, download_missing: boolean}} request
+ * @property {LoadRequest} request
  * @property {Hardware} hardware
  * @property {string} error "" when the plan can be carried out
  * @property {string} release
@@ -85,8 +88,9 @@
  * @property {boolean} finished
  * @property {boolean} cancelled
  * @property {string} note what happens instead of receiving bytes, or ""
+ * @property {string[]} files the names of all files of this download
  *
- * @typedef {{folder: string, free_bytes: number}} DiskSpace
+ * @typedef {{folder: string, free_bytes: number, volume: string}} DiskSpace
  *
  * @typedef {object} PlanAnswer
  * @property {LoadPlan} plan
@@ -94,7 +98,7 @@
  * @property {DiskSpace[]} disk
  * @property {DownloadState} download
  *
- * @typedef {{peak_vram_bytes: number | null, seconds_per_step: number | null}} Measured
+ * @typedef {{request: LoadRequest, peak_vram_bytes: number | null, seconds_per_step: number | null}} Measured
  *
  * @typedef {object} PanelState
  * @property {boolean} busy a plan is on its way
