@@ -19,11 +19,11 @@ from ..planner.catalog_file import CatalogFile
 from ..planner.explain import plan_text
 from ..planner.load_plan import LoadPlan
 from ..planner.memory import gib
-from ..planner.node_inputs import DEFAULT_INPUTS, BadInputError, read_inputs
+from ..planner.node_inputs import CHOICES, DEFAULT_INPUTS, BadInputError, read_inputs
 from ..planner.plan import plan
 from .download_job import Job
 from .download_state import DownloadState
-from .see_machine import Machine, see_machine
+from .see_machine import Machine, is_comfyui, see_machine
 
 BAR_WIDTH = 30
 REDRAW_SECONDS = 0.25
@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         request = read_inputs(inputs)
     except BadInputError as error:
         parser.error(str(error))
+    if options.comfyui and not is_comfyui(options.comfyui):
+        parser.error(f"--comfyui: {options.comfyui} is not ComfyUI's folder (it has no comfyui_version.py).")
+    if options.models_directory and not options.models_directory.is_dir():
+        parser.error(f"--models-directory: there is no folder {options.models_directory}. Make it, or name another.")
     machine = see_machine(options.comfyui, options.models_directory, for_comfyui)
     load_plan = plan(request, machine.hardware, machine.files)
     if options.command == "fetch" and not load_plan.error:
@@ -150,9 +154,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--dry-run", action="store_true", help="fetch: only say what would be fetched")
     parser.add_argument("--models-directory", type=Path, metavar="DIR", help="the models folder, instead of ComfyUI's")
-    parser.add_argument("--comfyui", type=Path, metavar="DIR", help="ComfyUI's folder, where this pack is not in it")
+    parser.add_argument("--comfyui", type=Path, metavar="DIR", help="ComfyUI's folder, if this pack is not inside it")
     inputs = parser.add_argument_group("the node's inputs")
     for name, default in DEFAULT_INPUTS.items():
         if name != "download_missing":
-            inputs.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=f"default: {default}")
+            choices = f"one of: {', '.join(CHOICES[name])}; " if name in CHOICES else ""
+            words = f"{choices}default: {default}"
+            inputs.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=words)
     return parser

@@ -27,7 +27,7 @@ class Machine:
 def see_machine(comfyui: Path | None, models: Path | None, flags: list[str]) -> Machine:
     """Through ComfyUI, started with `flags`, where it is (`comfyui`, or where this pack is installed), else without."""
     host = comfyui or find_comfyui()
-    if host and (host / "comfyui_version.py").is_file():
+    if host and is_comfyui(host):
         try:
             machine = _see_through_comfyui(host, flags)
         except ImportError as error:
@@ -39,6 +39,10 @@ def see_machine(comfyui: Path | None, models: Path | None, flags: list[str]) -> 
         notes = []
     hardware, assumed = measure_alone()
     return _with_models(hardware, [*notes, *assumed], models)
+
+
+def is_comfyui(folder: Path) -> bool:
+    return (folder / "comfyui_version.py").is_file()
 
 
 def find_comfyui() -> Path | None:

@@ -23,7 +23,7 @@ def answer(
     return {
         "plan": made.to_json(),
         "text": plan_text(made),
-        "disk": [{"folder": folder, "free_bytes": 120 * GIB} for folder in FOLDERS],
+        "disk": [{"folder": folder, "free_bytes": 120 * GIB, "volume": "1"} for folder in FOLDERS],
         "download": (download or DownloadState()).to_json(),
     }
 

@@ -49,6 +49,19 @@ def test_a_download_shows_its_progress_and_ends_in_a_plan_without_missing_files(
     assert (models / "vae" / NAME).is_file()
 
 
+def test_an_error_is_shown_where_its_file_is_missing_alone(editor: Editor, missing: Locator, hub: Hub) -> None:
+    hub.misbehave(NAME, Fault.MISSING, times=None)
+    (first,) = editor.nodes()
+    other = editor.add_node(500, 0)
+    editor.set_widget(other, "lora_file", "Qwen-Image-Lightning-8steps-V2.0.safetensors")
+    expect(editor.panel(other).locator("[data-key=download]")).to_have_text("Download")
+    editor.panel(first).locator("[data-key=download]").click()
+    expect(editor.panel(first).locator("[role=alert]")).to_contain_text(NAME)
+    expect(editor.panel(first).locator("[data-key=download]")).to_have_text("Try again")
+    expect(editor.panel(other).locator("[role=alert]")).to_have_count(0)
+    expect(editor.panel(other).locator("[data-key=download]")).to_have_text("Download")
+
+
 def test_cancel_stops_it_and_leaves_nothing_half_written(missing: Locator, models: Path) -> None:
     missing.locator("[data-key=download]").click()
     expect(missing.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]"))

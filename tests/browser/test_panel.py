@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from editor import Editor
+from plan_answers import answer
 from playwright.sync_api import expect
 
 
@@ -108,6 +109,65 @@ def test_the_cure_of_a_warning_is_one_click_and_one_undo(editor: Editor, models:
     editor.page.keyboard.press("Control+z")
     expect(editor.panel().locator(".qil-warn").first).to_be_visible()
     assert (editor.widget(node, "lora_file"), editor.widget(node, "recipe")) == before
+
+
+def ran(editor: Editor, node: int, **request: Any) -> None:
+    """The server says that a node of this id was run with the present plan, its request changed."""
+    editor.app(
+        """(app, [node, changes]) => {
+            const panel = "qwen-image-loader"
+            const plan = window.lastPlan
+            const request = { ...plan.request, ...changes }
+            const shown = { ...plan, request, recipe: "of another job" }
+            app.api.dispatchCustomEvent(`${panel}.executed`, { node_id: String(node), plan: shown })
+            const measured = { node_id: String(node), request, peak_vram_bytes: null, seconds_per_step: 7.25 }
+            app.api.dispatchCustomEvent(`${panel}.measured`, measured)
+        }""",
+        [node, request],
+    )
+
+
+def test_a_run_of_other_inputs_does_not_change_the_panel(editor: Editor) -> None:
+    """A job that waited, or another workflow's node of the same id."""
+    with editor.page.expect_response("**/qwen-image-loader/plan?*") as response:
+        node = editor.add_node()
+    editor.app("(app, plan) => { window.lastPlan = plan }", response.value.json()["plan"])
+    panel = editor.panel()
+    before = panel.locator(".qil-recipe").inner_text()
+    ran(editor, node, recipe="distilled", release="Qwen-Image-2512")
+    editor.wait_for_frames()
+    expect(panel.locator(".qil-recipe")).to_have_text(before)
+    expect(panel.locator(".qil-measured")).to_have_count(0)
+    ran(editor, node)
+    expect(panel.locator(".qil-recipe")).to_have_text("of another job")
+    expect(panel.locator(".qil-measured")).to_contain_text("7.25 s per step")
+
+
+def test_a_server_that_is_gone_is_said_in_words(editor: Editor) -> None:
+    node = editor.add_node()
+    with editor.plans_answered_by(lambda route: route.abort()):
+        editor.set_widget(node, "recipe", "base")
+        expect(editor.panel().locator(".qil-bad")).to_contain_text("ComfyUI does not answer")
+        expect(editor.panel().locator(".qil-release")).to_have_text("Qwen-Image")
+    editor.problems[:] = [problem for problem in editor.problems if "net::ERR_FAILED" not in problem]
+    editor.panel().locator("[data-key=refresh]").click()
+    expect(editor.panel().locator(".qil-recipe")).to_have_text("base")
+
+
+def test_room_is_counted_disk_by_disk(editor: Editor) -> None:
+    made = answer("4060Ti-8", ())
+    needed = {file["folder"]: file["size_bytes"] for file in made["plan"]["files"]}
+    spare = 100 * 1024**2
+    apart = [{"folder": f, "free_bytes": n + spare, "volume": str(i)} for i, (f, n) in enumerate(needed.items())]
+    most = max(needed.values()) + spare
+    together = [{"folder": folder, "free_bytes": most, "volume": "1"} for folder in needed]
+    for disk, fits in ((apart, True), (together, False)):
+        with editor.plans_answered_by(lambda route, disk=disk: route.fulfill(json={**made, "disk": disk})):
+            editor.add_node()
+            words = editor.panel().locator(".qil-fetch")
+            expect(words).to_contain_text("free on disk")
+            assert ("Not enough room" in words.inner_text()) is not fits
+        editor.clear()
 
 
 def test_a_broken_file_is_named_with_the_reason(editor: Editor, models: Path) -> None:

@@ -19,8 +19,13 @@ PATCHES = (
     "compute dtype",
     "another layer in its place",
     "lora on the timestep embedding",
+    "another forward of a block",
 )
-NODES = ("block patch that swaps the embedding", "wrapper that changes the timestep", "reference image")
+NODES = (
+    "block patch that swaps the embedding",
+    "wrapper that changes the timestep",
+    "reference image",
+)
 
 
 @pytest.mark.parametrize("patch", PATCHES)
@@ -97,3 +102,9 @@ def test_compiled_latents_equal_stock(facts_of, what):
 def test_a_compiled_block_has_no_graph_break_of_its_own(facts_of):
     facts = facts_of("compile", "a block")
     assert facts["breaks, tabled"] == facts["breaks, stock"]
+
+
+def test_precision_set_by_the_newer_interface(play):
+    facts = play("precision")["set by the newer interface"]
+    assert facts["difference"] == 0
+    assert facts["read"] == facts["at first"] > 0, "rows of another precision are not used"

@@ -25,7 +25,14 @@ def test_the_next_session_knows_the_rows_of_the_same_lora(sessions):
     facts = sessions["nor with the same lora"]
     assert (facts["difference"], facts["read"]) == (0, 0)
     assert facts["effect"] > 0
-    assert sessions["but for another strength"]["read"] == 2
+
+
+def test_a_file_that_was_written_to_is_not_read(sessions):
+    """The rows would be other weights', stored under this file's name; beyond its end the process would end."""
+    facts = sessions["another strength would have to read them"]
+    assert "renamed.safetensors was changed after it had been loaded. Press Run again" in facts["error"]
+    assert facts["files"] == 0
+    assert "was changed" in sessions["cut off after it was loaded"]["error"]
 
 
 def test_rows_are_keyed_by_content(sessions):

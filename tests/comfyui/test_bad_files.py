@@ -232,3 +232,25 @@ def test_a_lora_that_fits_nothing_is_not_silently_ignored(bad_server: ComfyServe
     result = bad_server.run(loader_graph(bad_server, recipe="base", lora_file="stranger.safetensors"))
     assert result.status == "error"
     assert "None of the 2 tensors of models/loras/stranger.safetensors belong to this model" in result.error
+
+
+def test_one_folder_for_every_kind_of_model(comfyui_host: Host, bad_server: ComfyServer) -> None:
+    """As extra_model_paths.yaml may say: what a file is depends on what is looked for."""
+    vae = bad_server.base / "models" / "vae" / "qwen_image_vae.safetensors"
+    code = f"""
+from qwen_image_loader.runtime.identify_file import identify_file
+found = [identify_file(role, role, "x.safetensors", {str(vae)!r}) for role in ("diffusion_model", "vae", "lora")]
+answer([file.identity is not None for file in found])
+"""
+    assert run_in_comfyui(comfyui_host, code) == [False, True, False]
+
+
+def test_inputs_that_come_through_a_link_are_judged_when_their_value_is_known(comfyui_host: Host) -> None:
+    code = """
+from qwen_image_loader.nodes.load_qwen_image import LoadQwenImage
+check = LoadQwenImage.validate_inputs
+answer([check(model=None, recipe=None), check(), check(model="Qwen-Image-2512", recipe="distilled")])
+"""
+    linked, missing, wrong = run_in_comfyui(comfyui_host, code)
+    assert linked is missing is True
+    assert "has no recipe 'distilled'" in wrong

@@ -6,7 +6,9 @@ import re
 import time
 from typing import Any
 
+import torch
 from comfyui_server import ComfyServer
+from safetensors.torch import save_file
 from stock_graphs import stock_template, with_loader
 from workflow_graphs import one_step
 
@@ -56,3 +58,59 @@ def test_the_models_are_let_go_by_another_workflow_and_by_the_unload_button(
         if loads == {"diffusion model": 1, "text encoder": 1}:
             break
         assert time.monotonic() < deadline, loads
+
+
+def wait_until_idle(server: ComfyServer) -> None:
+    deadline = time.monotonic() + 120
+    while server.get_json("/prompt")["exec_info"]["queue_remaining"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_the_models_are_let_go_when_another_workflow_was_queued_behind(
+    comfy_server: ComfyServer, object_info: dict[str, Any]
+) -> None:
+    """Their node is still to run when the other workflow is queued."""
+    stock = one_step(stock_template(object_info, "Lightning 8 steps", side=64))
+    graph = one_step(with_loader(stock, recipe="base"))
+    loads_in(comfy_server, stock)
+    for prompt in (graph, {**stock, **with_seed(stock, 77)}):
+        status, _ = comfy_server.request("/prompt", {"prompt": prompt})
+        assert status == 200
+    wait_until_idle(comfy_server)
+    time.sleep(1)
+    assert loads_in(comfy_server, graph) == {"diffusion model": 1, "text encoder": 1}
+
+
+def test_a_refused_prompt_lets_nothing_go(comfy_server: ComfyServer, object_info: dict[str, Any]) -> None:
+    graph = one_step(with_loader(stock_template(object_info, "base", side=64), recipe="base"))
+    loads_in(comfy_server, graph)
+    status, _ = comfy_server.request("/prompt", {"prompt": {"1": {"class_type": "NoSuchNode", "inputs": {}}}})
+    assert status == 400
+    time.sleep(1)
+    again = one_step(with_loader(stock_template(object_info, "base", side=64), recipe="base", modulation="on"))
+    assert loads_in(comfy_server, again)["text encoder"] == 0
+
+
+def test_what_was_loaded_before_a_failure_is_let_go(comfy_server: ComfyServer, object_info: dict[str, Any]) -> None:
+    stock = stock_template(object_info, "base", side=64)
+    loads_in(comfy_server, one_step(stock))
+    lora = comfy_server.base / "models" / "loras" / "of_nothing.safetensors"
+    key = "transformer_blocks.99.img_mlp.net.2"
+    save_file({f"{key}.lora_down.weight": torch.zeros(4, 12288), f"{key}.lora_up.weight": torch.zeros(3072, 4)}, lora)
+    try:
+        failing = one_step(with_loader(stock, recipe="base", lora_file=lora.name))
+        assert comfy_server.run(failing).status == "error"
+        loads = loads_in(comfy_server, one_step(with_loader(stock, recipe="base")))
+        assert loads["diffusion model"] == 1
+    finally:
+        lora.unlink()
+
+
+def with_seed(graph: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The samplers of a graph with another seed, so that its result is not cached."""
+    made = {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in graph.items()}
+    samplers = {node_id: node for node_id, node in made.items() if node["class_type"] == "KSampler"}
+    for node in samplers.values():
+        node["inputs"]["seed"] = seed
+    return samplers

@@ -47,6 +47,11 @@ def command(pack: Path, *arguments: str) -> list[str]:
     return [sys.executable, str(pack / "command_line.py"), *arguments]
 
 
+@pytest.fixture(autouse=True)
+def models_folder(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+
+
 @pytest.fixture
 def run(pack: Path, hub: Hub, tmp_path: Path) -> Run:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -96,7 +101,7 @@ def test_a_dry_run_only_says_what_it_would_do(run: Run, hub: Hub, tmp_path: Path
     assert {row["folder"] for row in would} >= {"vae", "text_encoders", "diffusion_models"}
     assert all(row["url"].startswith("https://huggingface.co/") for row in would)
     assert not hub.requests
-    assert not (tmp_path / "models").exists()
+    assert not list((tmp_path / "models").iterdir())
 
 
 def test_a_failure_is_said_and_counted(run: Run, hub: Hub, tmp_path: Path) -> None:
@@ -156,3 +161,16 @@ def test_inside_comfyui_it_sees_what_comfyui_sees(run: Run, comfyui_host: Host, 
     assert answer["notes"] == []
     assert run("fetch", "--comfyui", str(comfyui_host.path), "--", *flags).returncode == 0
     assert (elsewhere / "qwen_image_vae.safetensors").is_file(), "the user's default folder is the target"
+
+
+@pytest.mark.parametrize("option", ["--models-directory", "--comfyui"])
+def test_a_mistyped_folder_is_refused_and_not_made(run: Run, tmp_path: Path, option: str) -> None:
+    done = run("fetch", option, str(tmp_path / "typo"))
+    assert done.returncode == 2
+    assert f"{option}: " in done.stderr
+    assert str(tmp_path / "typo") in done.stderr
+    assert not (tmp_path / "typo").exists()
+
+
+def test_help_names_what_an_input_may_be(run: Run) -> None:
+    assert "Lightning 8 steps" in run("--help").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,6 +15,10 @@ import pytest
 from download_fixtures import MIB, NAME, REPO, SIZE, StartWorker, Worker, model_bytes, row, wrong_files
 from hub import Hub
 from hub_server import COMMIT
+from qwen_image_loader.planner.catalog import CATALOG
+from qwen_image_loader.runtime.download_explain import explain
+from qwen_image_loader.runtime.download_staging import StagingLock
+from qwen_image_loader.runtime.download_target import existing_folder
 
 
 def test_the_same_bytes_under_another_name_are_used(
@@ -24,6 +29,57 @@ def test_the_same_bytes_under_another_name_are_used(
     assert worker.fetch(models, wanted)["finished"]
     assert not hub.requests
     assert wrong_files(models, {NAME: data, "my copy.safetensors": data}) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs a right on Windows")
+def test_the_same_bytes_behind_a_relative_link_become_a_file_of_their_own(
+    hub: Hub, worker: Worker, models: Path, wanted: dict[str, object], data: bytes
+) -> None:
+    (models / "store").mkdir()
+    (models / "store" / "blob").write_bytes(data)
+    (models / "vae" / "mine").mkdir()
+    (models / "vae" / "mine" / "renamed.safetensors").symlink_to(Path("..", "..", "store", "blob"))
+    assert worker.fetch(models, wanted)["finished"]
+    assert not hub.requests
+    assert not (models / "vae" / NAME).is_symlink()
+    assert (models / "vae" / NAME).read_bytes() == data
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs a right on Windows")
+def test_a_link_to_an_unplugged_drive_is_called_that(worker: Worker, models: Path, wanted: dict[str, object]) -> None:
+    (models / "vae" / NAME).symlink_to("/mnt/not there/model.safetensors")
+    end = worker.fetch(models, wanted)
+    assert "a link to something that is not there" in end["error"]["message"]
+    assert (models / "vae" / NAME).is_symlink()
+
+
+def test_a_drive_that_is_gone_has_no_folder_to_look_at() -> None:
+    class Gone(type(Path())):  # type: ignore[misc]
+        def exists(self, **_: object) -> bool:
+            return False
+
+    with pytest.raises(FileNotFoundError, match="not there"):
+        existing_folder(Gone("/mnt/gone/models/vae"))
+    assert existing_folder(Path(os.sep, "surely", "not", "there")) == Path(os.sep)
+
+
+def test_a_share_without_locks_is_used_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    lock = StagingLock(tmp_path / "staging")
+    assert lock.take()
+    lock.release()
+
+
+def test_a_failing_disk_is_not_called_a_broken_connection() -> None:
+    error = explain(OSError(errno.EIO, os.strerror(errno.EIO)), CATALOG[0])
+    assert error.kind == "disk_failed"
+    assert CATALOG[0].name in str(error)
+    assert "connection" not in str(error)
 
 
 def test_other_bytes_of_the_same_size_are_not_used(

@@ -67,9 +67,26 @@ def next_session(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Fa
     facts = {"difference": difference(expected_with_lora, sample(with_lora(tabled_for_lora, LORA), **RUN))}
     facts |= {"read": layers_read(tabled_for_lora), "effect": difference(expected_with_lora, expected)}
     yield "nor with the same lora", facts
-    sample(with_lora(tabled_for_lora, LORA, 0.5), **RUN)
-    yield "but for another strength", {"read": layers_read(tabled_for_lora)}
+    files = len(row_files(folder / "rows with a lora"))
+    error = ""
+    try:
+        sample(with_lora(tabled_for_lora, LORA, 0.5), **RUN)
+    except ValueError as raised:
+        error = str(raised)
+    more = len(row_files(folder / "rows with a lora")) - files
+    yield "another strength would have to read them", {"error": error, "files": more}
+    renamed.unlink()  # nor is what lies beyond the end of a file looked at, which would end the process
+    shutil.copyfile(models["bf16"], renamed)
+    tabled_for_lora = load_tabled(str(renamed), str(folder / "rows with a lora"))
+    renamed.write_bytes(b"x")
+    try:
+        sample(with_lora(tabled_for_lora, LORA, 0.25), **RUN)
+    except ValueError as raised:
+        error = str(raised)
+    yield "cut off after it was loaded", {"error": error}
     del tabled_for_lora
+    shutil.copyfile(models["bf16"], renamed)
+    garble_modulation(renamed)
     free()
     tabled = load_tabled(str(renamed), str(folder / "other rows"))
     yield "the garbled file itself", {"difference": difference(expected, sample(tabled, **RUN))}

@@ -95,6 +95,15 @@ def patches(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]
         for name, tensor in time_lora.items()
     }
     yield "lora on the timestep embedding", compare(with_lora(stock, time_lora), with_lora(tabled, time_lora), plain)
+    pair = [stock.clone(), tabled.clone()]
+    for model in pair:
+        forward = model.model.diffusion_model.transformer_blocks[0].forward
+
+        def halved(*args: Any, forward: Any = forward, temb: Any = None, **kwargs: Any) -> Any:
+            return forward(*args, temb=temb * 0.5, **kwargs)
+
+        model.add_object_patch("diffusion_model.transformer_blocks.0.forward", halved)
+    yield "another forward of a block", compare(*pair, plain)
     yield "after all of them", compare(stock, tabled, plain)
 
 
@@ -171,3 +180,16 @@ def compiled(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]
             del model, results
         yield name, facts
     yield "without it afterwards", {"difference": difference(plain, sample(tabled))}
+
+
+@scene("precision")
+def precision(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
+    """PyTorch's newer way to set the precision of products, after which the older way to ask for it raises."""
+    stock, tabled = load_stock(models["bf16"]), load_tabled(models["bf16"], str(folder / "rows"))
+    plain = sample(stock)
+    before = layers_read(tabled)
+    sample(tabled)
+    facts = {"at first": layers_read(tabled) - before}
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    before = layers_read(tabled)
+    yield "set by the newer interface", compare(stock, tabled, plain) | facts | {"read": layers_read(tabled) - before}
