@@ -112,7 +112,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-arriving { background: var(--qil-blue); }
 .qil-file { flex: 1; min-width: 0; display: flex; flex-direction: column; gap: 0 10px; }
 .qil-file .qil-name { display: flex; min-width: 0; font-weight: 500; }
-.qil-name-start { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.qil-name-start { flex: 0 1000 auto; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .qil-name-end { flex: 0 1 auto; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: pre; }
 .qil-role { display: flex; align-items: center; flex-wrap: wrap; gap: 0 6px; font-size: 10px; }
 .qil-missing-word { color: color-mix(in srgb, #d9860a 60%, var(--qil-text)); font-weight: 600; }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from editor import Editor
 from plan_answers import answer
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 
 @pytest.mark.parametrize("words", ["qwen", "lightning", "low vram", "8gb"])
@@ -60,7 +61,7 @@ def test_the_text_encoders_device_is_planned_with(editor: Editor) -> None:
 
 def test_a_missing_file_is_shown_with_what_it_takes_to_fetch_it(editor: Editor, no_vae: None) -> None:
     node = editor.add_node()
-    expect(editor.panel().locator(".qil-fetch")).to_contain_text("1 file missing · 0.2 GiB")
+    expect(editor.panel().locator(".qil-fetch")).to_contain_text("1 file missing · 242 MiB")
     expect(editor.panel().locator(".qil-fetch")).to_contain_text("GiB free on disk")
     expect(editor.panel().locator(".qil-fetch")).to_contain_text("Nothing is fetched unless you ask")
     editor.set_widget(node, "download_missing", True)
@@ -162,7 +163,8 @@ def test_room_is_counted_disk_by_disk(editor: Editor) -> None:
     most = max(needed.values()) + spare
     together = [{"folder": folder, "free_bytes": most, "volume": "1"} for folder in needed]
     for disk, fits in ((apart, True), (together, False)):
-        with editor.plans_answered_by(lambda route, disk=disk: route.fulfill(json={**made, "disk": disk})):
+        reply = {**made, "disk": disk}
+        with editor.plans_answered_by(partial(Route.fulfill, json=reply)):
             editor.add_node()
             words = editor.panel().locator(".qil-fetch")
             expect(words).to_contain_text("free on disk")
