@@ -135,8 +135,8 @@ def _advanced_inputs() -> list[io.Input]:
             max=1024.0,
             step=0.5,
             optional=True,
-            tooltip="Plan as if the card had only this much memory, in GiB, and leave the rest to other programs. "
-            "0: all of it.",
+            tooltip="Plan as if the card had only this much memory, in GiB: for other programs that need the rest. "
+            "ComfyUI itself still takes what is free; start it with --vram-headroom to hold it back. 0: all of it.",
             **_advanced(io.Float.Input),
         ),
         io.Combo.Input(
