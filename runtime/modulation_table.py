@@ -153,9 +153,13 @@ class ModulationTable:
         self._show(rows, embedding)
 
     def _has_patched_blocks(self) -> bool:
-        """Whether someone has replaced a block or its forward, which may then change the embedding on its way."""
+        """Whether someone has replaced a block or its forward, which may then change the embedding on its way.
+
+        A block that was only compiled (it keeps the original in `_orig_mod`) does what it did.
+        """
         patches = getattr(self._patcher(), "object_patches", None) or {}
-        return any(name.startswith("diffusion_model.transformer_blocks.") for name in patches)
+        blocks = (patch for name, patch in patches.items() if name.startswith("diffusion_model.transformer_blocks."))
+        return any(not hasattr(patch, "_orig_mod") for patch in blocks)
 
     def _patcher(self) -> Any | None:
         """The patcher that runs or, outside of sampling, the one that is loaded."""
