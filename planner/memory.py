@@ -12,7 +12,7 @@ MIB = 1024**2
 # latent area x bytes a value x 0.01 x factor, in MiB; with attention of other kinds latent area x 0.15 x factor.
 SAMPLE_MIB_PER_LATENT_BYTE = 0.01 * 1.8
 SAMPLE_MIB_PER_LATENT_WITHOUT_ATTENTION = 0.15 * 1.8
-# Bytes a pixel and value byte. Measured on one H100 at 1328 x 1328 (bench/README.md): the peak without limits less the
+# Bytes a pixel and value byte. Measured on one H100 at 1328 x 1328 (bench/EARLIER.md): the peak without limits less the
 # weights of all three models, so CUDA's own memory is in it. ComfyUI asks for 2200 (sd.VAE, Wan 2.1 layout) and makes
 # that much room, but decodes in tiles only when memory did run out; with 6 GiB it did not.
 DECODE_BYTES_PER_PIXEL = 770
@@ -115,7 +115,7 @@ def sample_stage(
 def with_kept_models(stage: StagePlan, kept_bytes: int, hardware: Hardware, limit_bytes: int) -> StagePlan:
     """A stage with what dynamic VRAM leaves on the card: the models used before it stay while there is room.
 
-    Measured on one H100 (bench/README.md): the peak is the whole card where it is small, all models where it is large.
+    Measured on one H100 (bench/EARLIER.md): the peak is the whole card where it is small, all models where it is large.
     """
     if not hardware.dynamic_vram or stage.device == "cpu":
         return stage
