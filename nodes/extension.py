@@ -8,7 +8,7 @@ from .load_qwen_image import NODE_ID, LoadQwenImage
 
 
 class QwenImageLoaderExtension(ComfyExtension):
-    """The pack: one node, its routes, and letting go of models when another workflow is queued."""
+    """The pack: one node, its routes, and letting go of models that no workflow needs."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         self._set_up()  # not in on_load, which ComfyUI 0.3.75 does not call
@@ -17,10 +17,9 @@ class QwenImageLoaderExtension(ComfyExtension):
     def _set_up(self) -> None:
         from server import PromptServer
 
-        from ..runtime.events import graphs_in_queue, watch_queue
+        from ..runtime.events import graphs_now
         from ..runtime.load import held_parts
         from ..runtime.routes import add_routes
 
         add_routes(PromptServer.instance)
-        held_parts.watch(NODE_ID, graphs_in_queue)
-        watch_queue(held_parts.workflow_queued)
+        held_parts.watch(NODE_ID, graphs_now)

@@ -85,7 +85,7 @@ def rank(candidate: Candidate) -> tuple[Any, ...]:
     return (
         candidate.missing_bytes > 0,
         len(candidate.defects) + (not candidate.as_asked),
-        not model.identity.evidence,
+        not model.identity.says_release,
         round(candidate.missing_bytes / FETCH_STEP_BYTES),
         not candidate.resident,
         round(candidate.sample.streamed_bytes / STREAM_STEP_BYTES),

@@ -80,6 +80,7 @@ def choice_of_row(row: CatalogFile) -> Choice:
         weight_bytes=weights.weight_bytes,
         modulation_bytes=weights.modulation_bytes,
         block_bytes=weights.block_bytes,
+        says_release=True,
     )
     return Choice(identity, row.name, row.size_bytes, None, row)
 

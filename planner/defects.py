@@ -27,7 +27,7 @@ def find_defects(release: str, diffusion_model: Identity, lora: Identity | None)
     """
     if lora is None:
         return
-    own_release = diffusion_model.release if diffusion_model.evidence else release
+    own_release = diffusion_model.release if diffusion_model.says_release else release
     for defect in _find_pair_defects(own_release, diffusion_model, lora):
         yield defect if own_release == release else replace(defect, changes=())
 

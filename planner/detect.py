@@ -62,10 +62,13 @@ def _detect_diffusion_model(listed: str, size_bytes: int, header: SafetensorsHea
     if evidence == "" and marked:
         row = row if row is not None and row.release == marked else None
         release, recipe, evidence = marked, recipe_in_name(name), f"a marker tensor ({marker})"
+        says_release = True
     elif row is not None:
         release, recipe, evidence = row.release, row.recipe, evidence or "its file name"
+        says_release = True
     else:
         words, recipe = release_in_name(listed), recipe_in_name(name)
+        says_release = bool(words)
         release, evidence = words or QWEN_IMAGE, "words in its file name" if words or recipe != RECIPE_BASE else ""
     modulation = 0
     blocks: dict[str, int] = {}
@@ -88,6 +91,7 @@ def _detect_diffusion_model(listed: str, size_bytes: int, header: SafetensorsHea
         modulation_bytes=modulation,
         block_bytes=max(blocks.values(), default=0),
         lacks_marker=release == QWEN_IMAGE_EDIT_2511 and not marked,
+        says_release=says_release,
     )
 
 

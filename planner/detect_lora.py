@@ -23,7 +23,10 @@ _LORA_SUFFIX = re.compile(
 _QWEN_LORA_LAYER = re.compile(r"(?<!single_)transformer_blocks[._]\d+[._](img_mlp|txt_mlp|img_mod|txt_mod)[._]")
 _ATTENTION_LORA_LAYER = re.compile(r"(?<!single_)transformer_blocks[._]\d+[._]attn[._]")
 _WIDTH = 3072  # of a token inside the model; SD3, whose attention layers have the same names, has others
-_FOREIGN_LORA_PARTS = ("single_transformer_blocks", "double_blocks", "joint_blocks")
+# Of Flux, HunyuanVideo and SD3; `ff` is the MLP of Flux and SD3, which Qwen-Image calls img_mlp and txt_mlp.
+_FOREIGN_LORA = re.compile(
+    r"single_transformer_blocks|double_blocks|joint_blocks|transformer_blocks[._]\d+[._]ff(_context)?[._]"
+)
 
 
 def detect_lora(listed: str, size_bytes: int, header: SafetensorsHeader, sha256: str) -> Identity:
@@ -53,7 +56,7 @@ def detect_lora(listed: str, size_bytes: int, header: SafetensorsHeader, sha256:
 def _is_qwen_lora(header: SafetensorsHeader) -> bool:
     """By layers that only Qwen-Image has, or attention layers of its width (their names are those of SD3's, too)."""
     keys = [key for key in header.tensors if _LORA_SUFFIX.search(key)]
-    if any(part in key for key in keys for part in _FOREIGN_LORA_PARTS):
+    if any(_FOREIGN_LORA.search(key) for key in keys):
         return False
     if any(_QWEN_LORA_LAYER.search(key) for key in keys):
         return True

@@ -10,7 +10,8 @@ from .request import RECIPE_BASE
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a file is, read from its header, name and size. `evidence` says by what, for the reasons on the node; it is
-    "" for a diffusion model whose release and recipe nothing tells, so that they are the first release's and base.
+    "" for a diffusion model whose release and recipe nothing tells, so that they are the first release's and base;
+    `says_release` is False where that is so of the release.
 
     `release` is "" where the file serves every release (text encoder, VAE) or where nothing tells (a LoRA of unknown
     origin). `recipe` is "" for a LoRA that is not a Lightning LoRA. Byte counts are of tensors: `modulation_bytes` are
@@ -31,6 +32,7 @@ class Identity:
     modulation_bytes: int = 0
     block_bytes: int = 0
     lacks_marker: bool = False
+    says_release: bool = False
 
 
 @dataclass(frozen=True, slots=True)

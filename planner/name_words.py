@@ -17,8 +17,9 @@ from .request import RECIPE_BASE, RECIPE_DISTILLED, RECIPE_LIGHTNING_4, RECIPE_L
 
 def words_of(name: str) -> str:
     """The words in lower case, each between blanks; "QwenEdit" is two."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.removesuffix(".safetensors"))
-    return " " + re.sub(r"[^a-z0-9]+", " ", parted.lower()) + " "
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.removesuffix(".safetensors")).lower()
+    parted = re.sub(r"qwen(image)?(?=edit|image|layered)", lambda part: f"qwen {part[1] or ''} ", parted)
+    return " " + " ".join(re.findall(r"[a-z0-9]+", parted)) + " "
 
 
 def _has_number(name: str, number: str) -> bool:

@@ -15,7 +15,7 @@ from .memory import gib
 from .releases import RELEASES, Release
 from .request import AUTO, LoadRequest
 
-_FEW_STEPS = re.compile(r"lightning|turbo|(?<!\d)\d{1,2}[-_ ]?steps?(?![a-z])")
+_FEW_STEPS = re.compile(r"lightning|turbo|(?<!\d)\d{1,2}[-_ ]?steps?(?![a-z]|[-_ ]?\d{3})")
 
 
 def find_plan_warnings(
@@ -64,8 +64,10 @@ def _warn_of_model(request: LoadRequest, release: Release, best: Candidate) -> I
     model, name = best.diffusion_model.identity, best.diffusion_model.name
     if not model.evidence:
         return
-    if model.release != release.name:
+    if model.says_release and model.release != release.name:
         changes = [("model", model.release)]
+        if best.lora and best.lora.identity.recipe not in ("", *RELEASES[model.release].settings):
+            changes.append(("lora_file", AUTO))
         if request.recipe not in (AUTO, *RELEASES[model.release].settings):
             changes.append(("recipe", AUTO))
         yield PlanWarning(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_execution.utils import get_executing_context
@@ -23,20 +23,10 @@ def executing_node_id() -> str:
     return context.node_id if context is not None else ""
 
 
-def graphs_in_queue() -> list[Mapping[str, Any]]:
-    """The API-format graph that runs, and those that wait; none where the server is idle."""
+def graphs_now() -> list[Mapping[str, Any]]:
+    """The API-format graph that runs, else those that wait; none where the server is idle."""
     running, waiting = PromptServer.instance.prompt_queue.get_current_queue_volatile()
-    return [graph for _, _, graph, *_ in (*running, *waiting)] if running else []
-
-
-def watch_queue(on_prompt: Callable[[], None]) -> None:
-    """Call `on_prompt` for every prompt that is about to be queued or refused."""
-
-    def tell(body: dict[str, Any]) -> dict[str, Any]:
-        on_prompt()
-        return body
-
-    PromptServer.instance.add_on_prompt_handler(tell)
+    return [item[2] for item in running or waiting]
 
 
 def send_plan(plan: LoadPlan, node_id: str) -> None:

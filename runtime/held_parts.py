@@ -1,10 +1,14 @@
 """Keeps the loaded parts of the nodes in the current workflow, so that a new choice reloads only what it changes.
 
-ComfyUI's own loaders get this from its output cache, because each is a node of its own. Parts are let go when
+ComfyUI's own loaders get this from its output cache, because each is a node of its own. Here parts are held as long as
+that cache holds their node's output, and while a run makes it anew. They are let go when
 
-- a new plan of their node does not use them, or loading them fails, before anything new is loaded;
-- another workflow runs, and neither it nor one that waits has their node;
-- ComfyUI drops the node's output (its "Unload models and cache" button, `--cache-none`) and does not make it again.
+- a new plan of their node does not use them, or loading them fails;
+- the output has died and no running workflow has the node (another workflow ran, or "Unload models and cache");
+- the output has died in a run that did not make it again, once nothing runs or waits (`--cache-none`).
+
+A model must not die in another thread while ComfyUI's worker goes through the loaded models, for which there is no lock.
+So the thread in which an output dies, the worker, lets go of its parts, and the watching thread only when all is idle.
 """
 
 from __future__ import annotations
@@ -14,13 +18,11 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from time import monotonic
 from typing import Any
 
 Graph = Mapping[str, Any]  # API form: node id -> class_type and inputs
 TICK_SECONDS = 0.25
-STARTS_WITHIN_SECONDS = 5.0  # a workflow that was queued and is not refused
-_QUEUED = ""  # among the events: a workflow is about to be queued; the others are ids of nodes whose output has died
+IDLE_TICKS = 3  # without a workflow, before the watching thread lets go
 
 
 class HeldParts:
@@ -31,26 +33,25 @@ class HeldParts:
         self._parts: dict[Hashable, Any] = {}
         self._used_by: dict[str, frozenset[Hashable]] = {}
         self._outputs: Counter[str] = Counter()  # of a node, still alive
-        # A finalizer may run anywhere, also inside of a lock: all it does is to put an event here.
-        self._events: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._dead: set[str] = set()  # nodes whose output died while a workflow ran that has them
+        self._events: queue.SimpleQueue[str] = queue.SimpleQueue()  # ids of nodes that the watching thread looks after
         self._class_type = ""
         self._graphs: Callable[[], Sequence[Graph]] = list
 
     def watch(self, class_type: str, graphs: Callable[[], Sequence[Graph]]) -> None:
-        """Look after the nodes of `class_type` from now on; `graphs` gives that which runs and those that wait."""
+        """Look after nodes of `class_type` from now on; `graphs` gives the workflow that runs, else those that wait."""
         self._class_type, self._graphs = class_type, graphs
         threading.Thread(target=self._look_after, name="qwen-image-loader parts", daemon=True).start()
-
-    def workflow_queued(self) -> None:
-        """A workflow is about to be queued, or refused: once it runs, what only others use is let go."""
-        self._events.put(_QUEUED)
 
     def keep_for(self, node_id: str, keys: Iterable[Hashable]) -> None:
         """Say what a node is about to use; everything that no node uses any more is let go, before anything loads."""
         graphs = self._graphs()
         with self._lock:
             self._used_by[node_id] = frozenset(keys)
-            self._let_go_outside(graphs)
+            for other in list(self._used_by):
+                if other != node_id and not self._is_needed(other, graphs):
+                    del self._used_by[other]
+            self._let_go()
 
     def forget(self, node_id: str) -> None:
         """Let go of what only this node uses."""
@@ -78,42 +79,56 @@ class HeldParts:
         """Let go of a node's parts when its `output` has died, unless the run in which that happens makes another."""
         with self._lock:
             self._outputs[node_id] += 1
-        weakref.finalize(output, self._events.put, node_id).atexit = False
+        weakref.finalize(output, self._output_died, node_id).atexit = False
+
+    def _output_died(self, node_id: str) -> None:
+        """A finalizer: it may run anywhere, also inside of a lock, so it waits for none of this class."""
+        graphs = self._graphs()
+        if not self._lock.acquire(blocking=False):
+            self._events.put(node_id)
+            return
+        try:
+            self._count_death(node_id, graphs)
+        finally:
+            self._lock.release()
+
+    def _count_death(self, node_id: str, graphs: Sequence[Graph]) -> None:
+        self._outputs[node_id] -= 1
+        if self._is_needed(node_id, graphs):
+            if self._outputs[node_id] <= 0 and node_id not in self._dead:
+                self._dead.add(node_id)
+                self._events.put("")
+        else:
+            self._used_by.pop(node_id, None)
+            self._let_go()
 
     def _look_after(self) -> None:
-        """The watching thread: on each event, and again until what it announced has happened."""
-        dead: set[str] = set()
-        starts_by = 0.0
+        """The watching thread: lets go of what a run was to make again and did not, once nothing runs or waits."""
+        idle = 0
         while True:
+            waits = bool(self._dead)
             try:
-                event = self._events.get(timeout=TICK_SECONDS if dead or monotonic() < starts_by else None)
+                event = self._events.get(timeout=TICK_SECONDS if waits else None)
             except queue.Empty:
-                pass
-            else:
-                if event == _QUEUED:
-                    starts_by = monotonic() + STARTS_WITHIN_SECONDS
-                else:
-                    with self._lock:
-                        self._outputs[event] -= 1
-                    dead.add(event)
+                event = ""
             graphs = self._graphs()
+            idle = 0 if graphs else idle + 1
             with self._lock:
-                if not graphs:
-                    for node_id in dead:
-                        if self._outputs[node_id] <= 0:
-                            self._used_by.pop(node_id, None)
-                self._let_go_outside(graphs)
-                dead = {node_id for node_id in dead if node_id in self._used_by and self._outputs[node_id] <= 0}
+                if event:
+                    self._outputs[event] -= 1
+                    self._dead.add(event)
+                self._dead = {node for node in self._dead if node in self._used_by and self._outputs[node] <= 0}
+                if idle >= IDLE_TICKS and self._dead:
+                    for node_id in self._dead:
+                        self._used_by.pop(node_id, None)
+                    self._dead.clear()
+                    self._let_go()
 
-    def _let_go_outside(self, graphs: Sequence[Graph]) -> None:
-        """Where a graph runs: what nodes hold that are in none."""
-        if graphs:
-            here = {node_id for node_id in self._used_by if any(self._has(graph, node_id) for graph in graphs)}
-            self._used_by = {node_id: keys for node_id, keys in self._used_by.items() if node_id in here}
-        self._let_go()
+    def _is_needed(self, node_id: str, graphs: Sequence[Graph]) -> bool:
+        """Whether an output of the node is alive, or a graph has it, or has the node that made it ("7.0.0.1": "7")."""
+        return self._outputs[node_id] > 0 or any(self._has(graph, node_id) for graph in graphs)
 
     def _has(self, graph: Graph, node_id: str) -> bool:
-        """Whether the graph has the node, or the one that made it while it ran ("7.0.0.1" is of "7")."""
         node, maker = graph.get(node_id), node_id.partition(".")[0]
         is_loader = isinstance(node, Mapping) and node.get("class_type") == self._class_type
         return is_loader or (maker != node_id and maker in graph)

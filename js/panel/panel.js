@@ -157,7 +157,7 @@ export class PlanPanel {
       if (this.state.download === before) this.downloadChanged(state); // else the server has told something newer
     } catch (error) {
       const { download } = this.state;
-      const failed = { running: false, error: { message: messageOf(error) } };
+      const failed = { running: false, cancelled: false, error: { message: messageOf(error) } };
       if (download) this.downloadChanged({ ...download, ...failed, files: files ?? download.files });
     }
   }
@@ -195,7 +195,7 @@ export class PlanPanel {
   asksFor(request) {
     const linked = linkedInputs(this.node);
     return Object.entries(readWidgets(this.node, INPUTS)).every(
-      ([name, value]) => linked.includes(name) || value === inputOf(request, name),
+      ([name, value]) => linked.includes(name) || isSetTo(request, name, value),
     );
   }
 
@@ -223,14 +223,15 @@ export class PlanPanel {
 }
 
 /**
- * The value of an input, as its widget tells it, that gives this request.
+ * Whether the value of an input, as its widget tells it, gives this request.
  * @param {import("./types.js").LoadRequest} request
  * @param {string} name
+ * @param {string} value
  */
-function inputOf(request, name) {
-  if (name === "model") return request.release;
-  if (name === "vram_limit_gib") return String(request.vram_limit_bytes / GIB);
-  return String(/** @type {Record<string, unknown>} */ (/** @type {unknown} */ (request))[name]);
+function isSetTo(request, name, value) {
+  if (name === "model") return value === request.release;
+  if (name === "vram_limit_gib") return Math.trunc(Number(value) * GIB) === request.vram_limit_bytes;
+  return value === String(/** @type {Record<string, unknown>} */ (/** @type {unknown} */ (request))[name]);
 }
 
 /** @param {unknown} error */

@@ -66,6 +66,7 @@ EVIDENCE = [
     ("5 fused", "qwen_2512_lightning_4steps.safetensors", 0, FP8, "", ("Qwen-Image-2512", "Lightning 4 steps")),
     ("5 fused 8 steps", "qwen_8-steps_merge.safetensors", 0, FP8, "", ("Qwen-Image", "Lightning 8 steps")),
     ("5 camel case", "qwenImageEdit_v10.safetensors", 0, FP8, "", ("Qwen-Image-Edit", "base")),
+    ("5 words written together", "qwenimageedit_v3.safetensors", 0, FP8, "", ("Qwen-Image-Edit", "base")),
     ("5 dots", "qwen.image.edit.fp8.safetensors", 0, FP8, "", ("Qwen-Image-Edit", "base")),
     ("5 its folder", "qwen-image-edit/model_fp8.safetensors", 0, FP8, "", ("Qwen-Image-Edit", "base")),
     ("5 its own name before its folder", "edit/qwen_2512.safetensors", 0, FP8, "", ("Qwen-Image-2512", "base")),
@@ -93,6 +94,8 @@ def test_evidence_in_order_of_strength(
 def test_a_name_that_says_nothing_is_no_evidence() -> None:
     assert detect(ROLE_DIFFUSION_MODEL, "Jib_mix_qwen.safetensors", 123, golden_header(FP8)).evidence == ""
     assert detect(ROLE_DIFFUSION_MODEL, "qwen_image_mine.safetensors", 123, golden_header(FP8)).evidence
+    recipe_alone = detect(ROLE_DIFFUSION_MODEL, "jibMixQwen_v4Lightning.safetensors", 123, golden_header(FP8))
+    assert (recipe_alone.recipe, recipe_alone.says_release) == ("Lightning 4 steps", False)
 
 
 def test_edit_2511_without_its_marker_is_noticed() -> None:
@@ -130,6 +133,7 @@ VAE = "qwen_image_vae.safetensors"
 
 TO_Q = "transformer_blocks.0.attn.to_q"
 LYCORIS_Q = "transformer_blocks_0_attn_to_q"
+FLUX_FF = "transformer_blocks.0.ff.net.2.lora_A.weight"
 KOHYA_FLUX = "lora_unet_double_blocks_0_img_mlp_0"
 
 REFUSED = [
@@ -150,6 +154,7 @@ REFUSED = [
     ("SD VAE", ROLE_VAE, made_of("decoder.conv_in.weight", "encoder.conv_in.weight"), OtherModelError, "Stable Diff"),
     ("Flux LoRA", ROLE_LORA, made_of("single_transformer_blocks.0.x.lora_A.weight"), OtherModelError, "Flux LoRA"),
     ("Flux LoRA of kohya", ROLE_LORA, made_of(f"{KOHYA_FLUX}.lora_down.weight"), OtherModelError, "Flux LoRA"),
+    ("Flux LoRA, double blocks alone", ROLE_LORA, made_of(f"{TO_Q}.lora_A.weight", FLUX_FF, shape=(4, 3072)), OtherModelError, "another"),
     ("SD3 LoRA", ROLE_LORA, made_of(f"transformer.{TO_Q}.lora_A.weight", shape=(4, 2432)), OtherModelError, "another"),
     ("SDXL LoRA", ROLE_LORA, made_of("lora_unet_down_blocks_1.lora_down.weight"), OtherModelError, "SDXL LoRA"),
 ]  # fmt: skip

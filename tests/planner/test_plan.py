@@ -150,8 +150,9 @@ def test_a_lora_for_unknown_few_steps_is_said_to_be_one() -> None:
     files = (*files_of("bf16"), style_lora("Wuli-2512-Turbo-2steps.safetensors"))
     result = plan(replace(QWEN, lora_file="Wuli-2512-Turbo-2steps.safetensors"), machine("5090-32"), files)
     assert [warning.code for warning in result.warnings] == ["unknown_few_steps_lora"]
-    trained = (*files_of("bf16"), style_lora("my_style_2000steps.safetensors"))
-    assert not plan(replace(QWEN, lora_file="my_style_2000steps.safetensors"), machine("5090-32"), trained).warnings
+    for name in ("my_style_2000steps.safetensors", "style_epoch_10_step_2000.safetensors"):
+        trained = (*files_of("bf16"), style_lora(name))
+        assert not plan(replace(QWEN, lora_file=name), machine("5090-32"), trained).warnings
 
 
 OTHERS = ("qwenImageEdit_v10", "Jib_mix_qwen", "aaa", "qwen.image.edit.fp8", "qwen-image-edit/model_fp8", "a/b/c")
@@ -170,6 +171,14 @@ def test_a_file_whose_name_says_nothing_is_taken_at_the_users_word() -> None:
     files = (*files_of("six"), on_disk(BASE_FP8, "MyEditor_v3.safetensors"))
     wish = LoadRequest("Qwen-Image-Edit-2509", diffusion_model_file="MyEditor_v3.safetensors", recipe="base")
     assert not plan(wish, machine("4090-24"), files).warnings
+
+
+def test_a_name_with_a_recipe_alone_says_nothing_of_the_release() -> None:
+    rapid = "Qwen-Rapid-AIO-v10.safetensors"
+    files = (*files_of("six"), on_disk(BASE_FP8, rapid), on_disk(BASE_FP8, "jibMixQwen_v4Lightning.safetensors"))
+    assert plan(QWEN, SMALL, files).get_file("diffusion_model").name == DISTILL_FP8
+    edit = plan(LoadRequest("Qwen-Image-Edit-2509", diffusion_model_file=rapid), SMALL, files)
+    assert "model_of_other_release" not in [warning.code for warning in edit.warnings]
 
 
 def test_the_official_text_encoder_is_chosen_before_one_of_another_name() -> None:
