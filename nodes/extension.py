@@ -17,9 +17,9 @@ class QwenImageLoaderExtension(ComfyExtension):
     def _set_up(self) -> None:
         from server import PromptServer
 
-        from ..runtime.events import graphs_now
+        from ..runtime.events import graphs_in_queue
         from ..runtime.load import held_parts
         from ..runtime.routes import add_routes
 
         add_routes(PromptServer.instance)
-        held_parts.watch(NODE_ID, graphs_now)
+        held_parts.watch(NODE_ID, graphs_in_queue)

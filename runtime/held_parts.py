@@ -7,8 +7,8 @@ that cache holds their node's output, and while a run makes it anew. They are le
 - the output has died and no running workflow has the node (another workflow ran, or "Unload models and cache");
 - the output has died in a run that did not make it again, once nothing runs or waits (`--cache-none`).
 
-A model must not die in another thread while ComfyUI's worker goes through the loaded models, for which there is no lock.
-So the thread in which an output dies, the worker, lets go of its parts, and the watching thread only when all is idle.
+A model must not die in another thread while ComfyUI's worker goes through its loaded models, which have no lock. So the
+thread in which an output dies, the worker, lets go of its parts, and the watching thread only when all is idle.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 Graph = Mapping[str, Any]  # API form: node id -> class_type and inputs
+Queue = tuple[Sequence[Graph], Sequence[Graph]]  # what runs, and what waits
 TICK_SECONDS = 0.25
 IDLE_TICKS = 3  # without a workflow, before the watching thread lets go
 
@@ -36,20 +37,20 @@ class HeldParts:
         self._dead: set[str] = set()  # nodes whose output died while a workflow ran that has them
         self._events: queue.SimpleQueue[str] = queue.SimpleQueue()  # ids of nodes that the watching thread looks after
         self._class_type = ""
-        self._graphs: Callable[[], Sequence[Graph]] = list
+        self._queue: Callable[[], Queue] = lambda: ([], [])
 
-    def watch(self, class_type: str, graphs: Callable[[], Sequence[Graph]]) -> None:
-        """Look after nodes of `class_type` from now on; `graphs` gives the workflow that runs, else those that wait."""
-        self._class_type, self._graphs = class_type, graphs
+    def watch(self, class_type: str, queue_of_graphs: Callable[[], Queue]) -> None:
+        """Look after nodes of `class_type` from now on."""
+        self._class_type, self._queue = class_type, queue_of_graphs
         threading.Thread(target=self._look_after, name="qwen-image-loader parts", daemon=True).start()
 
     def keep_for(self, node_id: str, keys: Iterable[Hashable]) -> None:
         """Say what a node is about to use; everything that no node uses any more is let go, before anything loads."""
-        graphs = self._graphs()
+        running, _ = self._queue()
         with self._lock:
             self._used_by[node_id] = frozenset(keys)
             for other in list(self._used_by):
-                if other != node_id and not self._is_needed(other, graphs):
+                if other != node_id and not self._is_needed(other, running):
                     del self._used_by[other]
             self._let_go()
 
@@ -83,18 +84,18 @@ class HeldParts:
 
     def _output_died(self, node_id: str) -> None:
         """A finalizer: it may run anywhere, also inside of a lock, so it waits for none of this class."""
-        graphs = self._graphs()
+        running, _ = self._queue()
         if not self._lock.acquire(blocking=False):
             self._events.put(node_id)
             return
         try:
-            self._count_death(node_id, graphs)
+            self._count_death(node_id, running)
         finally:
             self._lock.release()
 
-    def _count_death(self, node_id: str, graphs: Sequence[Graph]) -> None:
+    def _count_death(self, node_id: str, running: Sequence[Graph]) -> None:
         self._outputs[node_id] -= 1
-        if self._is_needed(node_id, graphs):
+        if self._is_needed(node_id, running):
             if self._outputs[node_id] <= 0 and node_id not in self._dead:
                 self._dead.add(node_id)
                 self._events.put("")
@@ -111,8 +112,7 @@ class HeldParts:
                 event = self._events.get(timeout=TICK_SECONDS if waits else None)
             except queue.Empty:
                 event = ""
-            graphs = self._graphs()
-            idle = 0 if graphs else idle + 1
+            idle = 0 if any(self._queue()) else idle + 1
             with self._lock:
                 if event:
                     self._outputs[event] -= 1
@@ -124,11 +124,12 @@ class HeldParts:
                     self._dead.clear()
                     self._let_go()
 
-    def _is_needed(self, node_id: str, graphs: Sequence[Graph]) -> bool:
-        """Whether an output of the node is alive, or a graph has it, or has the node that made it ("7.0.0.1": "7")."""
-        return self._outputs[node_id] > 0 or any(self._has(graph, node_id) for graph in graphs)
+    def _is_needed(self, node_id: str, running: Sequence[Graph]) -> bool:
+        """Whether an output of the node is alive, or what runs has it."""
+        return self._outputs[node_id] > 0 or any(self._has(graph, node_id) for graph in running)
 
     def _has(self, graph: Graph, node_id: str) -> bool:
+        """Whether a graph has the node, or the one that made it while it ran ("7.0.0.1" is of "7")."""
         node, maker = graph.get(node_id), node_id.partition(".")[0]
         is_loader = isinstance(node, Mapping) and node.get("class_type") == self._class_type
         return is_loader or (maker != node_id and maker in graph)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from machines import BASE_FP8, DISTILL_FP8, FILE_SETS, L4_FP8, L4_V2, L8, TEXT, VAE, machine, on_disk
+from machines import BASE_FP8, DISTILL_FP8, FILE_SETS, L4_FP8, L4_V2, L8, LAYERED, TEXT, VAE, machine, on_disk
 from qwen_image_loader.planner.found_file import FoundFile
 from qwen_image_loader.planner.load_plan import LoadPlan
 from qwen_image_loader.planner.plan import plan
@@ -24,6 +24,7 @@ SETS = {
     "fp8+L4V2": (BASE_FP8, TEXT, VAE, L4_V2),
     "fp8+both L4": (BASE_FP8, TEXT, VAE, L4_V2, L4_FP8),
     "fp8+L4V2+distilled": (BASE_FP8, DISTILL_FP8, TEXT, VAE, L4_V2, L8),
+    "layered+L8": (LAYERED, BASE_FP8, TEXT, VAE, L8),
     "2509": (
         "qwen_image_edit_2509_fp8_e4m3fn.safetensors",
         TEXT,

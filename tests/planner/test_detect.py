@@ -133,6 +133,7 @@ VAE = "qwen_image_vae.safetensors"
 
 TO_Q = "transformer_blocks.0.attn.to_q"
 LYCORIS_Q = "transformer_blocks_0_attn_to_q"
+TO_Q_A = f"{TO_Q}.lora_A.weight"
 FLUX_FF = "transformer_blocks.0.ff.net.2.lora_A.weight"
 KOHYA_FLUX = "lora_unet_double_blocks_0_img_mlp_0"
 
@@ -154,7 +155,7 @@ REFUSED = [
     ("SD VAE", ROLE_VAE, made_of("decoder.conv_in.weight", "encoder.conv_in.weight"), OtherModelError, "Stable Diff"),
     ("Flux LoRA", ROLE_LORA, made_of("single_transformer_blocks.0.x.lora_A.weight"), OtherModelError, "Flux LoRA"),
     ("Flux LoRA of kohya", ROLE_LORA, made_of(f"{KOHYA_FLUX}.lora_down.weight"), OtherModelError, "Flux LoRA"),
-    ("Flux LoRA, double blocks alone", ROLE_LORA, made_of(f"{TO_Q}.lora_A.weight", FLUX_FF, shape=(4, 3072)), OtherModelError, "another"),
+    ("Flux LoRA, double blocks", ROLE_LORA, made_of(TO_Q_A, FLUX_FF, shape=(4, 3072)), OtherModelError, "another"),
     ("SD3 LoRA", ROLE_LORA, made_of(f"transformer.{TO_Q}.lora_A.weight", shape=(4, 2432)), OtherModelError, "another"),
     ("SDXL LoRA", ROLE_LORA, made_of("lora_unet_down_blocks_1.lora_down.weight"), OtherModelError, "SDXL LoRA"),
 ]  # fmt: skip
