@@ -11,7 +11,7 @@ from .found_file import FoundFile, Identity
 from .hardware import KIND_MPS, Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER, Refusal
 from .memory import WRITING_HEAD_BYTES, Weights
-from .request import AUTO
+from .request import LoadRequest
 from .weight_format import FLOAT8, NATIVE_ON_RTX_50, NEEDED_QUANT_FORMAT
 
 
@@ -96,15 +96,15 @@ def _choice_of(found: FoundFile, identity: Identity) -> Choice:
     return Choice(identity, found.name, found.size_bytes, found, find_catalog_file(identity.catalog_name))
 
 
-def get_chosen(role: str, wanted: str, files: Iterable[FoundFile]) -> Choice | None:
+def get_chosen(role: str, request: LoadRequest, files: Iterable[FoundFile]) -> Choice | None:
     """The file the user named for a role; None for "auto".
 
     Raises FileChoiceError: a name with path parts, an ambiguous name, a file that is broken or another model, or one
     that is neither on disk nor in the catalog.
     """
-    wanted = wanted.strip().replace("\\", "/")
-    if wanted in ("", AUTO):
+    if not request.names_file(role):
         return None
+    wanted = request.file_for(role).replace("\\", "/")
     folder = FOLDERS[role]
     if wanted.startswith("/") or ":" in wanted or ".." in wanted.split("/"):
         raise FileChoiceError(

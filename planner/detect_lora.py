@@ -11,7 +11,7 @@ from .detect_other import OtherModelError, name_other_model
 from .find_row import find_row
 from .found_file import Identity
 from .load_plan import ROLE_LORA
-from .name_words import recipe_in_name, release_in_name
+from .name_words import has_steps, recipe_in_name, release_in_name
 from .releases import QWEN_IMAGE
 from .safetensors_header import SafetensorsHeader
 from .weight_format import detect_weight_format
@@ -77,7 +77,7 @@ def _is_factor(key: str, header: SafetensorsHeader) -> bool:
 def _find_lightning_row(listed: str) -> CatalogFile | None:
     """The Lightning LoRA a renamed file is, by the words in its name: lightning, the step count and the release."""
     lower = listed.rpartition("/")[2].lower()
-    if "lightning" not in lower or not re.search(r"(?<!\d)[48][-_ ]?steps?", lower):
+    if "lightning" not in lower or not (has_steps(lower, 4) or has_steps(lower, 8)):
         return None
     release, recipe = release_in_name(listed) or QWEN_IMAGE, recipe_in_name(lower)
     trained_on = "fp8_e4m3fn" if "fp8" in lower else "bf16"

@@ -47,12 +47,17 @@ def _release_in_words(name: str) -> str:
     return QWEN_IMAGE if " qwen image " in words else ""
 
 
+def has_steps(name: str, number: int) -> bool:
+    """Whether a name in lower case speaks of that many steps: "4steps", "4-step", not "24steps"."""
+    return re.search(rf"(?<!\d){number}[-_ ]?steps?", name) is not None
+
+
 def recipe_in_name(name: str) -> str:
     """What a model or LoRA of this name was made to do; base where nothing says."""
     lower = name.lower()
-    if re.search(r"(?<!\d)4[-_ ]?steps?", lower) or " rapid " in words_of(name):
+    if has_steps(lower, 4) or " rapid " in words_of(name):
         return RECIPE_LIGHTNING_4
-    if re.search(r"(?<!\d)8[-_ ]?steps?", lower):
+    if has_steps(lower, 8):
         return RECIPE_LIGHTNING_8
     if "lightning" in lower:
         return RECIPE_LIGHTNING_4

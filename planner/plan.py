@@ -15,6 +15,7 @@ from .load_plan import (
     ROLE_LORA,
     ROLE_TEXT_ENCODER,
     ROLE_VAE,
+    ROLES,
     LoadPlan,
     PlannedFile,
     Refusal,
@@ -30,7 +31,7 @@ from .memory import (
 from .plan_warnings import find_plan_warnings, warn_of_little_vram, warn_of_rereading
 from .reasons import file_reason, modulation_reason, recipe_reason
 from .releases import RELEASES, Release
-from .request import AUTO, RECIPES, LoadRequest
+from .request import AUTO, RECIPES, LoadRequest, file_input
 from .text_encoder import best_text_encoder, encoder_bytes_on, encoder_device, find_encoder_refusal
 
 
@@ -46,12 +47,7 @@ def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -
     if error:
         return _refused(request, hardware, error, broken)
     try:
-        chosen = {
-            ROLE_DIFFUSION_MODEL: get_chosen(ROLE_DIFFUSION_MODEL, request.diffusion_model_file, files),
-            ROLE_TEXT_ENCODER: get_chosen(ROLE_TEXT_ENCODER, request.text_encoder_file, files),
-            ROLE_VAE: get_chosen(ROLE_VAE, request.vae_file, files),
-            ROLE_LORA: get_chosen(ROLE_LORA, request.lora_file, files),
-        }
+        chosen = {role: get_chosen(role, request, files) for role in ROLES}
     except FileChoiceError as error_of_user:
         return _refused(request, hardware, str(error_of_user), broken)
     encoder_refusals: list[Refusal] = []
@@ -180,11 +176,7 @@ def _nothing_usable(request: LoadRequest, refusals: Sequence[Refusal]) -> str:
         if value != AUTO
     ]
     what = f" with {' and '.join(wanted)}" if wanted else ""
-    named = [
-        title
-        for title, value in (("diffusion_model_file", request.diffusion_model_file), ("lora_file", request.lora_file))
-        if value.strip() not in ("", AUTO)
-    ]
+    named = [file_input(role) for role in (ROLE_DIFFUSION_MODEL, ROLE_LORA) if request.names_file(role)]
     to_reset = [*(["recipe and precision"] if wanted else []), *named]
     cure = f"Set {' and '.join(to_reset)} to 'auto'" if to_reset else "Use a machine with more memory"
     other = "" if named else ", or name a file in diffusion_model_file"

@@ -10,10 +10,10 @@ from .catalog_file import FOLDERS
 from .choices import Choice
 from .found_file import FoundFile
 from .hardware import Hardware
-from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning
+from .load_plan import PlanWarning
 from .memory import gib
 from .releases import RELEASES, Release
-from .request import AUTO, LoadRequest
+from .request import AUTO, LoadRequest, file_input
 
 _FEW_STEPS = re.compile(r"lightning|turbo|(?<!\d)\d{1,2}[-_ ]?steps?(?![a-z]|[-_ ]?\d{3})")
 
@@ -39,10 +39,9 @@ def find_plan_warnings(
             "Set vae_file back to auto.",
             (("vae_file", AUTO),),
         )
-    named = (request.diffusion_model_file, request.text_encoder_file, request.vae_file, request.lora_file)
-    for choice, name in zip((best.diffusion_model, text_encoder, vae, best.lora), named, strict=True):
-        if choice is not None:
-            yield from _warn_of_same_names(choice, files, was_named=name.strip() not in ("", AUTO))
+    for choice in (best.diffusion_model, text_encoder, vae, best.lora):
+        if choice is not None and not (choice.on_disk and request.names_file(choice.identity.role)):
+            yield from _warn_of_same_names(choice, files)
     faster = _find_faster(request, best, candidates)
     if faster is not None:
         missing = [c for c in (faster.diffusion_model, faster.lora) if c and not c.on_disk]
@@ -50,8 +49,7 @@ def find_plan_warnings(
         changes = [("recipe", faster.recipe)]
         if any(c.defects and c.recipe == faster.recipe and not c.missing_bytes for c in (*spoiled, *candidates)):
             # The recipe alone would bring what is on disk, with its defect.
-            inputs = {ROLE_DIFFUSION_MODEL: "diffusion_model_file", ROLE_LORA: "lora_file"}
-            changes += [(inputs[choice.identity.role], choice.name) for choice in missing]
+            changes += [(file_input(choice.identity.role), choice.name) for choice in missing]
         yield PlanWarning(
             "faster_recipe_available",
             f"'{faster.recipe}' would need {faster.evaluations} model runs a picture instead of {best.evaluations}.",
@@ -132,7 +130,7 @@ def _find_faster(request: LoadRequest, best: Candidate, candidates: Sequence[Can
     return min(better, key=lambda c: (c.missing_bytes, c.evaluations), default=None)
 
 
-def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile], *, was_named: bool) -> Iterator[PlanWarning]:
+def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile]) -> Iterator[PlanWarning]:
     same = [f for f in files if f.folder == FOLDERS[choice.identity.role] and f.name == choice.name]
     if choice.found is None:
         for file in same:
@@ -148,7 +146,7 @@ def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile], *, was_named
         return
     used = choice.found
     others = [f for f in same if f.identity is not None and f.listed_name != used.listed_name]
-    if others and not was_named:
+    if others:
         names = ", ".join(f"{f.listed_name} ({gib(f.size_bytes)})" for f in others)
         yield PlanWarning(
             "same_name",

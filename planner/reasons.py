@@ -14,7 +14,7 @@ def recipe_reason(request: LoadRequest, best: Candidate) -> str:
     """Why this recipe."""
     if request.recipe == best.recipe:
         return "as chosen on the node"
-    if best.lora is not None and best.lora.identity.recipe and request.lora_file not in ("", AUTO):
+    if best.lora is not None and best.lora.identity.recipe and request.names_file(ROLE_LORA):
         return f"what {best.lora.name} is made for"
     if best.lora is not None and not best.lora.identity.recipe and best.diffusion_model.identity.recipe == RECIPE_BASE:
         return (

@@ -18,6 +18,11 @@ TEXT_ENCODER_DEVICES = (AUTO, "gpu", "cpu")
 MODULATION_CHOICES = (AUTO, "on", "off")
 
 
+def file_input(role: str) -> str:
+    """The input in which a file of a role (load_plan.ROLES) is named."""
+    return f"{role}_file"
+
+
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
     """The widgets of Load Qwen-Image. `*_file` is "auto" or a file name as ComfyUI lists it ("qwen/x.safetensors").
@@ -36,6 +41,15 @@ class LoadRequest:
     vram_limit_bytes: int = 0
     text_encoder_device: str = AUTO
     modulation: str = AUTO
+
+    def file_for(self, role: str) -> str:
+        """What the file input of a role (load_plan.ROLES) says, without blanks around it."""
+        value: str = getattr(self, file_input(role))
+        return value.strip()
+
+    def names_file(self, role: str) -> bool:
+        """Whether the user named a file for a role instead of leaving the choice to the node."""
+        return self.file_for(role) not in ("", AUTO)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, fit for json.dumps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-def file_stamp(path: str) -> tuple[int, int]:
-    """(size in bytes, time of the last change in ns). Raises OSError."""
-    stat = os.stat(path)
+def file_stamp(file: str | int) -> tuple[int, int]:
+    """(size in bytes, time of the last change in ns) of a path or an open descriptor. Raises OSError."""
+    stat = os.stat(file)
     return stat.st_size, stat.st_mtime_ns

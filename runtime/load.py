@@ -85,7 +85,6 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     held_parts.keep_for(node_id, files)
     missing = [file for key, file in files.items() if not held_parts.holds(key)]
     paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
-    loaded = False
     try:
         with _read_ahead(paths, plan) as ahead:
             model = held_parts.get_or_load(
@@ -102,10 +101,9 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
         model = _apply_settings(model, plan.settings)
         measure_runs(model, node_id, plan.request)
         held_parts.let_go_with(model, node_id)
-        loaded = True
-    finally:
-        if not loaded:
-            held_parts.forget(node_id)  # nothing else would let go of what was loaded before it failed
+    except BaseException:
+        held_parts.forget(node_id)  # nothing else would let go of what was loaded before it failed
+        raise
     return LoadedParts(model, clip, vae)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from ..planner.safetensors_header import LENGTH_BYTES, header_length
+from .file_stamp import file_stamp
 from .page_cache import forget
 
 MODULATION_KEY = re.compile(r"^(.*?)(transformer_blocks\.\d+\.(?:img_mod|txt_mod)\.1\.)\w+$")
@@ -69,7 +70,7 @@ class MappedFile:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, self._descriptor)
-        self._stamp = self._present_stamp()
+        self._stamp = file_stamp(self._descriptor)
         self.size = len(self._map)
         entries: dict[str, Any] = json.loads(self.header)
         self.metadata: dict[str, str] = entries.pop("__metadata__", None) or {}
@@ -83,11 +84,7 @@ class MappedFile:
 
         A new file put in the place of this one by renaming does not count: this one's bytes are still there.
         """
-        return self._present_stamp() == self._stamp
-
-    def _present_stamp(self) -> tuple[int, int]:
-        stat = os.fstat(self._descriptor)
-        return stat.st_size, stat.st_mtime_ns
+        return file_stamp(self._descriptor) == self._stamp
 
     @property
     def names(self) -> list[str]:

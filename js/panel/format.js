@@ -3,7 +3,7 @@
 
 import { t } from "./strings.js";
 
-const GIB = 1024 ** 3;
+export const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 
 /**

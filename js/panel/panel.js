@@ -6,6 +6,7 @@
 
 import { showDetails } from "./details.js";
 import { h } from "./elements.js";
+import { GIB } from "./format.js";
 import { showFiles } from "./files.js";
 import { inputLabel, linkedInputs, readWidgets, setWidgets } from "./host.js";
 import { showMemory } from "./memory.js";
@@ -19,7 +20,6 @@ import { showSummary } from "./summary.js";
 /** @typedef {import("./types.js").DownloadState} DownloadState */
 
 const SETTLE_MS = 150;
-const GIB = 1024 ** 3;
 
 /** The node's inputs: what a plan depends on. */
 const INPUTS = [

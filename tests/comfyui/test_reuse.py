@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import time
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from comfyui_server import ComfyServer
 from safetensors.torch import save_file
 from stock_graphs import stock_template, with_loader
-from workflow_graphs import one_step
+from workflow_graphs import Graph, nodes_of, one_step
 
 # What ComfyUI logs when it reads a diffusion model and a text encoder from their files.
 LOADS = {"diffusion model": r"model weight dtype ", "text encoder": r"CLIP/text encoder model load device"}
@@ -25,15 +26,19 @@ def loads_in(server: ComfyServer, graph: dict[str, Any]) -> dict[str, int]:
     return {kind: len(re.findall(pattern, log, re.MULTILINE)) for kind, pattern in LOADS.items()}
 
 
+def with_seed(graph: Graph, seed: int) -> Graph:
+    """A graph whose samplers have another seed, so that its result is not cached."""
+    made = copy.deepcopy(graph)
+    for sampler in nodes_of(made, "KSampler"):
+        made[sampler]["inputs"]["seed"] = seed
+    return made
+
+
 def test_only_what_changed_is_loaded_again(comfy_server: ComfyServer, object_info: dict[str, Any]) -> None:
     stock = one_step(stock_template(object_info, "Lightning 8 steps", side=64))
 
     def graph(recipe: str, seed: int) -> dict[str, Any]:
-        made = one_step(with_loader(stock, recipe=recipe))
-        for node in made.values():
-            if node["class_type"] == "KSampler":
-                node["inputs"]["seed"] = seed
-        return made
+        return with_seed(one_step(with_loader(stock, recipe=recipe)), seed)
 
     loads_in(comfy_server, stock)  # another workflow: whatever earlier tests left is let go
     assert loads_in(comfy_server, graph("base", 1)) == {"diffusion model": 1, "text encoder": 1}
@@ -74,7 +79,7 @@ def test_the_models_are_let_go_when_another_workflow_was_queued_behind(
     stock = one_step(stock_template(object_info, "Lightning 8 steps", side=64))
     graph = one_step(with_loader(stock, recipe="base"))
     loads_in(comfy_server, stock)
-    for prompt in (graph, {**stock, **with_seed(stock, 77)}):
+    for prompt in (graph, with_seed(stock, 77)):
         status, _ = comfy_server.request("/prompt", {"prompt": prompt})
         assert status == 200
     wait_until_idle(comfy_server)
@@ -105,12 +110,3 @@ def test_what_was_loaded_before_a_failure_is_let_go(comfy_server: ComfyServer, o
         assert loads["diffusion model"] == 1
     finally:
         lora.unlink()
-
-
-def with_seed(graph: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The samplers of a graph with another seed, so that its result is not cached."""
-    made = {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in graph.items()}
-    samplers = {node_id: node for node_id, node in made.items() if node["class_type"] == "KSampler"}
-    for node in samplers.values():
-        node["inputs"]["seed"] = seed
-    return samplers
