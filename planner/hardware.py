@@ -24,6 +24,7 @@ class Hardware:
     `quant_formats` are the quantization formats this ComfyUI loads ("float8_e4m3fn", "int8_tensorwise", "nvfp4", ...;
     the keys of comfy.quant_ops.QUANT_ALGOS). `risky_flags` are start-up options known to spoil Qwen images.
     `efficient_attention`: PyTorch's or xformers' attention, whose working memory grows with the picture alone.
+    `fast_disk_is_off`: this ComfyUI has dynamic VRAM and `--fast-disk`, but was started without it.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Hardware:
     quant_formats: frozenset[str]
     risky_flags: tuple[str, ...] = ()
     efficient_attention: bool = True
+    fast_disk_is_off: bool = False
 
     @property
     def one_memory(self) -> bool:

@@ -28,7 +28,7 @@ from .memory import (
     usable_vram_bytes,
     with_kept_models,
 )
-from .plan_warnings import find_plan_warnings, warn_of_little_vram, warn_of_rereading
+from .plan_warnings import advise_fast_disk, find_plan_warnings, warn_of_little_vram, warn_of_rereading
 from .reasons import file_reason, modulation_reason, recipe_reason
 from .releases import RELEASES, Release
 from .request import AUTO, RECIPES, LoadRequest, file_input
@@ -123,7 +123,7 @@ def _assemble(
     warnings = [
         *best.defects,
         *find_machine_warnings(hardware),
-        *([warn_of_rereading(ram_needed, hardware)] if rereads else []),
+        *([warn_of_rereading(ram_needed, hardware)] if rereads else advise_fast_disk(best.sample, hardware)),
         *([warn_of_little_vram(usable, best.sample.needed_bytes)] if best.sample.needed_bytes > usable else []),
         *find_plan_warnings(request, release, best, text_encoder, vae, *others, files),
     ]

@@ -9,12 +9,13 @@ from .candidates import Candidate
 from .catalog_file import FOLDERS
 from .choices import Choice
 from .found_file import FoundFile
-from .hardware import Hardware
-from .load_plan import PlanWarning
+from .hardware import GIB, Hardware
+from .load_plan import PlanWarning, StagePlan
 from .memory import gib
 from .releases import RELEASES, Release
 from .request import AUTO, LoadRequest, file_input
 
+MUCH_RAM_BYTES = 48 * GIB  # measured with 16 and 32 GiB
 _FEW_STEPS = re.compile(r"lightning|turbo|(?<!\d)\d{1,2}[-_ ]?steps?(?![a-z]|[-_ ]?\d{3})")
 
 
@@ -172,5 +173,17 @@ def warn_of_rereading(ram_needed: int, hardware: Hardware) -> PlanWarning:
         "rereads_from_disk",
         f"Weights, text encoder and ComfyUI want {gib(ram_needed)} of RAM and the machine has "
         f"{gib(hardware.ram_total_bytes)}: some weights are read from disk again on every step.",
-        "Close other programs, keep the model files on an SSD, and choose a smaller precision or fewer steps.",
+        "Close other programs, keep the model files on an SSD, and choose a smaller precision or fewer steps."
+        + (" If they are on an NVMe disk, start ComfyUI with --fast-disk." if hardware.fast_disk_is_off else ""),
     )
+
+
+def advise_fast_disk(sample: StagePlan, hardware: Hardware) -> Iterator[PlanWarning]:
+    """ComfyUI's `--fast-disk` makes runs shorter where weights are moved and RAM is not plenty (bench/NOTES.md)."""
+    if hardware.fast_disk_is_off and sample.streamed_bytes and hardware.ram_total_bytes < MUCH_RAM_BYTES:
+        yield PlanWarning(
+            "fast_disk_is_off",
+            "ComfyUI copies all weights to RAM, also those that the card has room for.",
+            "If the model files are on an NVMe disk, start ComfyUI with --fast-disk: runs get shorter and take less "
+            "RAM.",
+        )

@@ -12,11 +12,13 @@ def measure_hardware() -> Hardware:
     import comfy.model_management as mm
     import comfyui_version
 
+    from .fast_disk import is_off
     from .ram import available_ram, total_ram
 
     device = mm.get_torch_device()
     kind = _device_kind(device)
     ram_total, ram_free = total_ram(), available_ram()
+    dynamic_vram = _has_dynamic_vram()
     one_memory = kind in (KIND_CPU, KIND_MPS)
     return Hardware(
         kind=kind,
@@ -29,11 +31,12 @@ def measure_hardware() -> Hardware:
         compute_capability=torch.cuda.get_device_capability(device) if kind == KIND_CUDA else None,
         supports_bf16=bool(mm.should_use_bf16(device)),
         supports_fp8_storage=kind != KIND_MPS,
-        dynamic_vram=_has_dynamic_vram(),
+        dynamic_vram=dynamic_vram,
         host_version=comfyui_version.__version__,
         quant_formats=_quant_formats(),
         risky_flags=_risky_flags(),
         efficient_attention=one_memory or mm.xformers_enabled() or mm.pytorch_attention_flash_attention(),
+        fast_disk_is_off=dynamic_vram and is_off(),
     )
 
 

@@ -8,7 +8,7 @@ import { t } from "./strings.js";
 /** @typedef {import("./types.js").PlanWarning} PlanWarning */
 
 /** What could be better, where nothing is wrong. */
-const HINTS = ["faster_recipe_available"];
+const HINTS = ["faster_recipe_available", "fast_disk_is_off"];
 
 /**
  * @param {HTMLElement} place

@@ -37,6 +37,7 @@ def test_the_hosts_flags_say_whether_files_are_read_again(play):
     if "fast disk" not in facts:
         pytest.skip("this ComfyUI has no --fast-disk")
     assert facts["fast disk"] == {"off": False, "on": True, "high RAM": False}
+    assert facts["fast disk could be set"] == {"off": True, "on": False, "high RAM": False}
 
 
 def test_a_lora_held_in_ram_gives_the_same_weights_where_the_host_streams(play):

@@ -254,6 +254,22 @@ def test_a_limit_below_a_steps_working_memory_is_warned_about() -> None:
     assert apple.stages == plan(QWEN, machine("M2-96"), files_of("apple")).stages, "one memory: nothing to limit"
 
 
+def test_fast_disk_is_advised_where_it_shortens_runs() -> None:
+    def said(hardware: Hardware, precision: str = "auto") -> list[str]:
+        made = plan(replace(QWEN, precision=precision), hardware, files_of("six"))
+        return [w.cure for w in made.warnings if "--fast-disk" in w.cure]
+
+    def started_without(hardware: Hardware, ram_gib: int = 32) -> Hardware:
+        return replace(hardware, fast_disk_is_off=True, ram_total_bytes=ram_gib * GIB)
+
+    assert len(said(started_without(SMALL))) == 1
+    assert len(said(started_without(SMALL, 16))) == 1, "said with the warning about RAM, not twice"
+    assert "Close other programs" in said(started_without(SMALL, 16))[0]
+    assert not said(SMALL), "this ComfyUI decides by itself, or was started with it"
+    assert not said(started_without(SMALL, 64)), "RAM enough for all copies"
+    assert not said(started_without(machine("4060Ti-16"))), "nothing is moved"
+
+
 def test_missing_files_are_listed_with_size_link_and_folder() -> None:
     text = missing_text(plan(QWEN, SMALL, ()))
     assert "4 file(s)" in text

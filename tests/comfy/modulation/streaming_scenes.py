@@ -303,11 +303,13 @@ def fast_disks(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
     if not hasattr(args, "fast_disk"):
         return
     before = args.fast_disk, args.high_ram
-    answers = {}
+    answers, off = {}, {}
     try:
         for flags in ((False, False), (True, False), (True, True)):
             args.fast_disk, args.high_ram = flags
             answers[flags] = fast_disk.reads_again(models["fp8"])
+            off[flags] = fast_disk.is_off()
     finally:
         args.fast_disk, args.high_ram = before
     yield "fast disk", {"off": answers[False, False], "on": answers[True, False], "high RAM": answers[True, True]}
+    yield "fast disk could be set", {"off": off[False, False], "on": off[True, False], "high RAM": off[True, True]}
