@@ -133,7 +133,10 @@ def build_candidates(
         for recipe, lora in _recipes_of(request, model, loras, chosen_model, chosen_lora):
             if recipe not in release.settings:
                 named = lora if lora and lora.identity.recipe == recipe else model
-                refusals.append(Refusal(named.name, f"it is for '{recipe}', which {release.name} does not have"))
+                reason = f"it is for '{recipe}', which {release.name} does not have"
+                if named is chosen_model:
+                    reason += f"; if it is none such, set recipe to '{RECIPE_BASE}'"
+                refusals.append(Refusal(named.name, reason))
                 continue
             candidate = _judge(request, hardware, release, recipe, model, lora, encoder_bytes)
             reason = "" if chosen_model else _find_memory_refusal(candidate, hardware)

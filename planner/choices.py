@@ -12,7 +12,7 @@ from .hardware import KIND_MPS, Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER, Refusal
 from .memory import WRITING_HEAD_BYTES, Weights
 from .request import LoadRequest
-from .weight_format import FLOAT8, NATIVE_ON_RTX_50, NEEDED_QUANT_FORMAT
+from .weight_format import FLOAT8, MIXED_WITH_FLOAT8, NATIVE_ON_RTX_50, NEEDED_QUANT_FORMAT
 
 
 class FileChoiceError(ValueError):
@@ -35,6 +35,11 @@ class Choice:
         return self.found is not None
 
     @property
+    def listed_name(self) -> str:
+        """How ComfyUI lists it, or will."""
+        return self.found.listed_name if self.found else self.name
+
+    @property
     def is_known(self) -> bool:
         """True for a file of the catalog, whatever it is called here."""
         return bool(self.identity.catalog_name)
@@ -47,8 +52,7 @@ class Choice:
     @property
     def place(self) -> tuple[int, str]:
         """How deep in subfolders it is, and how ComfyUI lists it: an order between equal files."""
-        listed = self.found.listed_name if self.found else ""
-        return listed.count("/"), listed
+        return self.listed_name.count("/"), self.listed_name if self.found else ""
 
     @property
     def weights(self) -> Weights:
@@ -81,6 +85,7 @@ def choice_of_row(row: CatalogFile) -> Choice:
         modulation_bytes=weights.modulation_bytes,
         block_bytes=weights.block_bytes,
         says_release=True,
+        has_comfy_quant=row.role == ROLE_DIFFUSION_MODEL and row.weight_format == "fp8_scaled",
     )
     return Choice(identity, row.name, row.size_bytes, None, row)
 
@@ -143,12 +148,17 @@ def find_format_refusal(choice: Choice, hardware: Hardware, *, explicit: bool) -
 
     `explicit`: the user asked for this file or format, so what runs slowly (emulated nvfp4 or mxfp8) is not refused.
     """
-    weight_format = choice.identity.weight_format
+    weight_format, quant_formats = choice.identity.weight_format, hardware.quant_formats
     if weight_format in FLOAT8 and not hardware.supports_fp8_storage:
         where = "Apple GPUs have" if hardware.kind == KIND_MPS else f"{hardware.device_name} has"
         return f"{where} no fp8 numbers (ComfyUI issue 9263)"
+    if weight_format in MIXED_WITH_FLOAT8 and hardware.kind == KIND_MPS:
+        return f"{weight_format} files hold fp8 numbers, which Apple GPUs do not have (ComfyUI issue 9263)"
+    if choice.identity.has_comfy_quant and weight_format == "fp8_scaled" and "float8_e4m3fn" not in quant_formats:
+        # It would drop the scales (ComfyUI issue 11502).
+        return f"ComfyUI {hardware.host_version} does not know the quantization marks in it; update ComfyUI"
     needed = NEEDED_QUANT_FORMAT.get(weight_format)
-    if needed and needed not in hardware.quant_formats:
+    if needed and needed not in quant_formats:
         return f"ComfyUI {hardware.host_version} cannot load {weight_format} files; update ComfyUI"
     if weight_format in NATIVE_ON_RTX_50 and not explicit and (hardware.compute_capability or (0, 0)) < (10, 0):
         return f"{weight_format} is native on RTX 50 cards only"
@@ -157,8 +167,13 @@ def find_format_refusal(choice: Choice, hardware: Hardware, *, explicit: bool) -
 
 def broken_files(files: Iterable[FoundFile]) -> list[Refusal]:
     """The damaged or foreign files that look as if they were meant for Qwen-Image, with what is wrong with them."""
+    files = tuple(files)
+    good = {(f.listed_name, f.size_bytes) for f in files if f.identity}
     return [
         Refusal(f"models/{f.folder}/{f.listed_name}", f.problem)
         for f in files
-        if f.problem and (f.broken or find_catalog_file(f.name)) and "qwen" in f.listed_name.lower()
+        if f.problem
+        and (f.broken or f.belongs_to or find_catalog_file(f.name))
+        and "qwen" in f.listed_name.lower()
+        and (f.listed_name, f.size_bytes) not in good  # one folder for all kinds of model
     ]

@@ -12,7 +12,7 @@ from .catalog import CATALOG
 from .found_file import Identity
 from .hardware import Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning
-from .releases import QWEN_IMAGE, RELEASES
+from .releases import QWEN_IMAGE, RELEASES, Release
 from .request import AUTO, RECIPE_BASE, RECIPE_DISTILLED, RECIPE_LIGHTNING_4, RECIPE_LIGHTNING_8
 
 LIGHTNING_RECIPES = (RECIPE_LIGHTNING_8, RECIPE_LIGHTNING_4)
@@ -35,29 +35,30 @@ def find_defects(release: str, diffusion_model: Identity, lora: Identity | None)
 def _find_pair_defects(release: str, diffusion_model: Identity, lora: Identity) -> Iterator[PlanWarning]:
     own = diffusion_model.recipe
     without_lora = (("recipe", own), ("lora_file", AUTO)) if own in RELEASES[release].settings else ()
-    title = "a Lightning LoRA" if lora.recipe in LIGHTNING_RECIPES else "a LoRA"
-    if own == RECIPE_DISTILLED:
+    is_lightning = lora.recipe in LIGHTNING_RECIPES
+    if own == RECIPE_DISTILLED and is_lightning:
         yield PlanWarning(
             "lora_on_distilled",
-            f"The distilled model is used with {title}; the two are not made for each other and spoil the picture.",
+            "The distilled model is used with a Lightning LoRA; both shorten the way to a picture, and together they "
+            "spoil it.",
             "Choose recipe 'distilled' without a LoRA, or a base model for the LoRA.",
             without_lora,
         )
-    elif own in LIGHTNING_RECIPES and lora.recipe in LIGHTNING_RECIPES:
+    elif own in LIGHTNING_RECIPES and is_lightning:
         yield PlanWarning(
             "lora_on_fused",
             "This diffusion model has Lightning built in; a Lightning LoRA on top gives black or overcooked pictures.",
             f"Use it without a LoRA: recipe '{own}', lora_file auto.",
             without_lora,
         )
-    if lora.recipe in LIGHTNING_RECIPES and own == RECIPE_BASE:
+    if is_lightning and own == RECIPE_BASE:
         yield from _weight_format_defects(release, diffusion_model, lora)
     # The other way round a LoRA works: one for Qwen-Image on an Edit model (Qwen-Image-Lightning issue 26).
     fits_edit = lora.release == QWEN_IMAGE and RELEASES[release].sees_images
-    if lora.release and lora.release != release and lora.recipe in LIGHTNING_RECIPES and not fits_edit:
+    if lora.release and lora.release != release and is_lightning and not fits_edit:
         yield PlanWarning(
             "lora_of_other_release",
-            f"The {lora.recipe} LoRA was made for {lora.release}, the model is {release}; pictures get blurred.",
+            f"The {lora.recipe} LoRA was made for {lora.release}, the model is {release}; pictures may get blurred.",
             f"Set lora_file to auto, or choose the LoRA for {release}.",
             (("lora_file", AUTO),) if own in RELEASES[release].settings else (),
         )
@@ -77,7 +78,9 @@ def _weight_format_defects(release: str, diffusion_model: Identity, lora: Identi
         yield PlanWarning(
             "fp8_lightning_on_other",
             "This Lightning LoRA was trained on the plain fp8 file; on other weights it is untested.",
-            "Use qwen_image_fp8_e4m3fn.safetensors with it, or a LoRA without 'fp8' in its name.",
+            "Use qwen_image_fp8_e4m3fn.safetensors with it, or a LoRA without 'fp8' in its name."
+            if release == QWEN_IMAGE
+            else "Use a LoRA without 'fp8' in its name.",
         )
 
 
@@ -90,16 +93,23 @@ def _cure_for_plain_fp8(release: str, recipe: str, weight_format: str) -> tuple[
     for row in CATALOG:
         if row.role == ROLE_DIFFUSION_MODEL and row.release == release and row.recipe == recipe:
             cure = f"Use {row.name}, which needs no LoRA."
-            return cure, (("recipe", recipe), ("diffusion_model_file", row.name), ("lora_file", AUTO))
+            changes = (("recipe", recipe), ("diffusion_model_file", row.name), ("lora_file", AUTO))
+            return cure, (*changes, ("precision", AUTO))
     for row in CATALOG:
         is_base = row.role == ROLE_DIFFUSION_MODEL and row.release == release and row.recipe == RECIPE_BASE
         if is_base and row.weight_format not in PLAIN_FP8:
-            return f"Use {row.name} with it, or recipe 'base'.", (("diffusion_model_file", row.name),)
+            return f"Use {row.name} with it, or recipe 'base'.", (
+                ("diffusion_model_file", row.name),
+                ("precision", AUTO),
+            )
     return "Use recipe 'base' without a LoRA.", (("recipe", RECIPE_BASE), ("lora_file", AUTO))
 
 
-def find_machine_warnings(hardware: Hardware) -> Iterator[PlanWarning]:
-    """What is known to spoil or slow Qwen pictures on this machine whatever is loaded."""
+def find_machine_warnings(hardware: Hardware, release: Release, recipe: str = "") -> Iterator[PlanWarning]:
+    """What is known to spoil or slow pictures of `release` on this machine whatever is loaded.
+
+    `recipe`: the one chosen, "" where none could be.
+    """
     for flag in hardware.risky_flags:
         yield PlanWarning(
             "risky_flag",
@@ -107,8 +117,10 @@ def find_machine_warnings(hardware: Hardware) -> Iterator[PlanWarning]:
             f"Start ComfyUI without {flag}.",
         )
     if not hardware.supports_bf16 and not hardware.one_memory:
+        fewest = min(release.settings, key=lambda name: release.settings[name].steps)
+        advice = f" Recipe '{fewest}' needs the fewest steps." if fewest != recipe else ""
         yield PlanWarning(
             "no_bf16",
             f"{hardware.device_name} has no bf16: ComfyUI computes Qwen-Image in fp32, two to five times slower.",
-            "Expect long runs; recipe 'Lightning 4 steps' needs the fewest.",
+            f"Expect long runs.{advice}",
         )

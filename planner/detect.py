@@ -18,16 +18,16 @@ from __future__ import annotations
 import re
 
 from .detect_lora import detect_lora
-from .detect_other import OtherModelError, name_other_model
+from .detect_other import MisplacedFileError, OtherModelError, name_other_model
 from .find_row import find_named_row, find_row
 from .found_file import Identity
-from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER, ROLE_VAE
+from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_TEXT_ENCODER, ROLE_VAE, ROLES
 from .memory import WRITING_HEAD
 from .name_words import recipe_in_name, release_in_name, words_of
 from .releases import QWEN_IMAGE, QWEN_IMAGE_EDIT_2511, QWEN_IMAGE_LAYERED, VAE_LAYERED, VAE_RGB
 from .request import RECIPE_BASE
-from .safetensors_header import SafetensorsHeader
-from .weight_format import detect_weight_format
+from .safetensors_header import ForeignFileError, SafetensorsHeader
+from .weight_format import detect_weight_format, has_comfy_quant
 
 DIFFUSION_PREFIXES = ("model.diffusion_model.", "model.", "net.", "")
 WAN_VAE_BYTES = (253_815_318,)
@@ -37,8 +37,27 @@ _BLOCK = re.compile(r"transformer_blocks\.(\d+)\.")
 def detect(role: str, name: str, size_bytes: int, header: SafetensorsHeader, sha256: str = "") -> Identity:
     """Identify one file of `role` from its header. `name` is how ComfyUI lists it, with "/" between folders.
 
-    Raises OtherModelError (another model) and ForeignFileError (a format that ComfyUI cannot load as it is).
+    Raises OtherModelError (another model; MisplacedFileError if it serves another role) and ForeignFileError (a format
+    that ComfyUI cannot load as it is).
     """
+    try:
+        return _detect_as(role, name, size_bytes, header, sha256)
+    except OtherModelError as error:
+        for other in ROLES:
+            if other != role and _is_a(other, name, size_bytes, header):
+                raise MisplacedFileError(other) from error
+        raise
+
+
+def _is_a(role: str, name: str, size_bytes: int, header: SafetensorsHeader) -> bool:
+    try:
+        _detect_as(role, name, size_bytes, header, "")
+    except (OtherModelError, ForeignFileError):
+        return False
+    return True
+
+
+def _detect_as(role: str, name: str, size_bytes: int, header: SafetensorsHeader, sha256: str) -> Identity:
     if role == ROLE_DIFFUSION_MODEL:
         return _detect_diffusion_model(name, size_bytes, header, sha256)
     own = name.rpartition("/")[2]
@@ -90,6 +109,7 @@ def _detect_diffusion_model(listed: str, size_bytes: int, header: SafetensorsHea
         weight_bytes=header.weight_bytes,
         modulation_bytes=modulation,
         block_bytes=max(blocks.values(), default=0),
+        has_comfy_quant=has_comfy_quant(header),
         lacks_marker=release == QWEN_IMAGE_EDIT_2511 and not marked,
         says_release=says_release,
     )
@@ -124,6 +144,7 @@ def _detect_text_encoder(name: str, header: SafetensorsHeader) -> Identity:
         weight_format,
         "its tensor shapes (7B)",
         catalog_name=row.name if row else "",
+        has_comfy_quant=has_comfy_quant(header),
         weight_bytes=sum(tensor.nbytes for key, tensor in header.tensors.items() if not key.startswith(WRITING_HEAD)),
     )
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from .catalog_file import FOLDERS
+from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER, ROLE_VAE
 from .safetensors_header import SafetensorsHeader
 
 
 class OtherModelError(ValueError):
     """An intact file that is not the kind of model the folder's role asks for; the message says what it is."""
 
+
+class MisplacedFileError(OtherModelError):
+    """A Qwen-Image file in the folder of another role; `role` is its own."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"it is {_TITLES[role]}: move it to models/{FOLDERS[role]}")
+        self.role = role
+
+
+_TITLES = {
+    ROLE_DIFFUSION_MODEL: "a Qwen-Image diffusion model",
+    ROLE_TEXT_ENCODER: "the Qwen2.5-VL 7B text encoder",
+    ROLE_VAE: "the Qwen-Image VAE",
+    ROLE_LORA: "a Qwen-Image LoRA",
+}
 
 # Specific before broad; each row: what the header must contain (substrings of keys), and what to call it.
 _KNOWN: tuple[tuple[tuple[str, ...], str], ...] = (

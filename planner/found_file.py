@@ -16,7 +16,8 @@ class Identity:
     `release` is "" where the file serves every release (text encoder, VAE) or where nothing tells (a LoRA of unknown
     origin). `recipe` is "" for a LoRA that is not a Lightning LoRA. Byte counts are of tensors: `modulation_bytes` are
     those of the img_mod/txt_mod layers, `block_bytes` the largest transformer block's without them.
-    `lacks_marker`: an Edit-2511 model without the tensor by which ComfyUI knows it.
+    `lacks_marker`: an Edit-2511 model without the tensor by which ComfyUI knows it. `has_comfy_quant`: quantized with
+    the marks that ComfyUI 0.3.75 does not know yet.
     """
 
     role: str
@@ -33,6 +34,7 @@ class Identity:
     block_bytes: int = 0
     lacks_marker: bool = False
     says_release: bool = False
+    has_comfy_quant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class FoundFile:
 
     `listed_name` is the name as ComfyUI lists it, subfolders included, always with "/". `problem` says in words why it
     is not usable here; `broken` tells a damaged or foreign-format file from one that is simply another kind of model.
+    `belongs_to` is the role of a Qwen-Image file in the folder of another role, else "".
     """
 
     folder: str
@@ -49,6 +52,7 @@ class FoundFile:
     identity: Identity | None = None
     problem: str = ""
     broken: bool = False
+    belongs_to: str = ""
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,7 +74,7 @@ def _read_input(name: str, text: str) -> Any:
         return BOOLEANS[text.lower()]
     if name == "vram_limit_gib":
         return _read_gib(name, text)
-    if len(text) > MAX_NAME_LENGTH or not text.isprintable():
+    if len(text) > MAX_NAME_LENGTH or any(map(_is_control, text)):
         raise BadInputError(f"'{name}' is not a file name.")
     return text or AUTO
 
@@ -86,3 +87,8 @@ def _read_gib(name: str, text: str) -> float:
     if not 0 <= number <= MAX_VRAM_LIMIT_GIB:
         raise BadInputError(f"'{name}' must be a number from 0 to {MAX_VRAM_LIMIT_GIB:g}.")
     return number
+
+
+def _is_control(character: str) -> bool:
+    """True for what no file name holds; wide spaces and joined characters do occur in them."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .candidates import Candidate, build_candidates
 from .catalog_file import FOLDERS
@@ -28,9 +29,15 @@ from .memory import (
     usable_vram_bytes,
     with_kept_models,
 )
-from .plan_warnings import advise_fast_disk, find_plan_warnings, warn_of_little_vram, warn_of_rereading
+from .plan_warnings import (
+    advise_fast_disk,
+    find_plan_warnings,
+    warn_of_little_vram,
+    warn_of_misplaced,
+    warn_of_rereading,
+)
 from .reasons import file_reason, modulation_reason, recipe_reason
-from .releases import RELEASES, Release
+from .releases import LORA_STRENGTH, RELEASES, Release
 from .request import AUTO, RECIPES, LoadRequest, file_input
 from .text_encoder import best_text_encoder, encoder_bytes_on, encoder_device, find_encoder_refusal
 
@@ -61,10 +68,11 @@ def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -
     candidates, spoiled, refusals = build_candidates(
         request, hardware, files, chosen[ROLE_DIFFUSION_MODEL], chosen[ROLE_LORA], encoder_bytes
     )
-    refusals = broken + refusals
     if not candidates:
-        return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
-    refusals += encoder_refusals
+        # A file of another role, damaged or not, has nothing to do with it.
+        models = [r for r in broken if r.name.startswith(f"models/{FOLDERS[ROLE_DIFFUSION_MODEL]}/")]
+        return _refused(request, hardware, _nothing_usable(request, models + refusals), broken + refusals)
+    refusals = broken + refusals + encoder_refusals
     if text_encoder is None:
         return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
     best = candidates[0]
@@ -77,8 +85,9 @@ def find_request_error(request: LoadRequest) -> str:
     """Why a request can never be carried out, whatever the machine and the files; "" if it can."""
     release = RELEASES[request.release]
     if request.recipe != AUTO and request.recipe not in release.settings:
-        have = ", ".join(f"'{recipe}'" for recipe in RECIPES if recipe in release.settings)
-        return f"{release.name} has no recipe '{request.recipe}'. Choose 'auto' or one of {have}."
+        have = [f"'{recipe}'" for recipe in RECIPES if recipe in release.settings]
+        names = f"one of {', '.join(have)}" if len(have) > 1 else have[0]
+        return f"{release.name} has no recipe '{request.recipe}'. Choose 'auto' or {names}."
     if request.vram_limit_bytes < 0:
         return "The VRAM limit is negative. Set vram_limit_gib to 0 for no limit."
     return ""
@@ -120,11 +129,13 @@ def _assemble(
         _planned_file(role, choice, file_reason(role, choice, best, hardware, explicit=chosen[role] is not None))
         for role, choice in parts
     )
+    needed, is_limited = best.sample.needed_bytes, request.vram_limit_bytes > 0
     warnings = [
         *best.defects,
-        *find_machine_warnings(hardware),
-        *([warn_of_rereading(ram_needed, hardware)] if rereads else advise_fast_disk(best.sample, hardware)),
-        *([warn_of_little_vram(usable, best.sample.needed_bytes)] if best.sample.needed_bytes > usable else []),
+        *find_machine_warnings(hardware, release, best.recipe),
+        *(w for file in planned if not file.on_disk for w in warn_of_misplaced(file, files)),
+        *([warn_of_rereading(ram_needed, hardware, best)] if rereads else advise_fast_disk(best.sample, hardware)),
+        *([warn_of_little_vram(usable, needed, is_limited=is_limited)] if needed > usable else []),
         *find_plan_warnings(request, release, best, text_encoder, vae, *others, files),
     ]
     return LoadPlan(
@@ -135,7 +146,7 @@ def _assemble(
         recipe=best.recipe,
         recipe_reason=recipe_reason(request, best),
         files=planned,
-        settings=release.settings[best.recipe],
+        settings=replace(release.settings[best.recipe], lora_strength=LORA_STRENGTH if best.lora else 0.0),
         stages=stages,
         modulation_table=best.modulation_table,
         modulation_reason=modulation_reason(request, best, hardware),
@@ -201,6 +212,6 @@ def _refused(request: LoadRequest, hardware: Hardware, error: str, refusals: Seq
         rereads_from_disk=False,
         width=RELEASES[request.release].width,
         height=RELEASES[request.release].height,
-        warnings=tuple(find_machine_warnings(hardware)),
+        warnings=tuple(find_machine_warnings(hardware, RELEASES[request.release])),
         refusals=tuple(refusals),
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .candidates import Candidate
+from .candidates import FETCH_STEP_BYTES, Candidate, rank
 from .catalog_file import FOLDERS
 from .choices import Choice
-from .found_file import FoundFile
+from .found_file import FoundFile, Identity
 from .hardware import GIB, Hardware
-from .load_plan import PlanWarning, StagePlan
+from .load_plan import PlannedFile, PlanWarning, StagePlan
 from .memory import gib
 from .releases import RELEASES, Release
 from .request import AUTO, LoadRequest, file_input
 
+LARGE_FORMATS = ("fp32", "bf16", "fp16")
 MUCH_RAM_BYTES = 48 * GIB  # measured with 16 and 32 GiB
 _FEW_STEPS = re.compile(r"lightning|turbo|(?<!\d)\d{1,2}[-_ ]?steps?(?![a-z]|[-_ ]?\d{3})")
 
@@ -45,12 +46,12 @@ def find_plan_warnings(
             yield from _warn_of_same_names(choice, files)
     faster = _find_faster(request, best, candidates)
     if faster is not None:
-        missing = [c for c in (faster.diffusion_model, faster.lora) if c and not c.on_disk]
-        names = ", ".join(choice.name for choice in missing)
+        files_of_it = [c for c in (faster.diffusion_model, faster.lora) if c]
+        names = ", ".join(choice.name for choice in files_of_it if not choice.on_disk)
         changes = [("recipe", faster.recipe)]
-        if any(c.defects and c.recipe == faster.recipe and not c.missing_bytes for c in (*spoiled, *candidates)):
-            # The recipe alone would bring what is on disk, with its defect.
-            changes += [(file_input(choice.identity.role), choice.name) for choice in missing]
+        if faster is not min((c for c in (*spoiled, *candidates) if c.recipe == faster.recipe), key=rank):
+            # The recipe alone would bring other files: those on disk with their defect, or the catalog's own.
+            changes += [(file_input(choice.identity.role), choice.listed_name) for choice in files_of_it]
         yield PlanWarning(
             "faster_recipe_available",
             f"'{faster.recipe}' would need {faster.evaluations} model runs a picture instead of {best.evaluations}.",
@@ -128,7 +129,7 @@ def _find_faster(request: LoadRequest, best: Candidate, candidates: Sequence[Can
     if request.recipe != AUTO or best.affords_base or best.missing_bytes:
         return None
     better = [c for c in candidates if not c.defects and c.missing_bytes and 2 * c.evaluations <= best.evaluations]
-    return min(better, key=lambda c: (c.missing_bytes, c.evaluations), default=None)
+    return min(better, key=lambda c: (round(c.missing_bytes / FETCH_STEP_BYTES), rank(c)), default=None)
 
 
 def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile]) -> Iterator[PlanWarning]:
@@ -138,7 +139,7 @@ def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile]) -> Iterator[
             problem = f"cannot be used: {file.problem}"
             cure = "Delete or rename it, then fetch it again."
             if file.identity is not None:
-                other = file.identity.catalog_name or f"one for {file.identity.release}"
+                other = file.identity.catalog_name or _kind_of(file.identity)
                 problem, cure = (
                     f"is another file, by {file.identity.evidence}: {other}",
                     "Rename it, then fetch this one.",
@@ -157,23 +158,45 @@ def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile]) -> Iterator[
         )
 
 
-def warn_of_little_vram(usable_bytes: int, needed_bytes: int) -> PlanWarning:
-    """Less of the card may be used than a step's working memory and the buffers for what is moved."""
+def _kind_of(identity: Identity) -> str:
+    if identity.vae_kind:
+        return f"the {identity.vae_kind} VAE"
+    return f"one for {identity.release}" if identity.release else f"one in {identity.weight_format}"
+
+
+def warn_of_misplaced(missing: PlannedFile, files: Sequence[FoundFile]) -> Iterator[PlanWarning]:
+    """A file that is to be fetched lies in the folder of another kind of model."""
+    for file in files:
+        if file.name == missing.name and file.folder != missing.folder and file.belongs_to == missing.role:
+            yield PlanWarning(
+                "misplaced_file",
+                f"{missing.name} is to be fetched, but there is one in models/{file.folder}, where ComfyUI does not "
+                "look for it.",
+                f"Move models/{file.folder}/{file.listed_name} to models/{missing.folder}, then press R.",
+            )
+            return
+
+
+def warn_of_little_vram(usable_bytes: int, needed_bytes: int, *, is_limited: bool) -> PlanWarning:
+    """Less of the card may be used (`is_limited`: by the user's limit) than a step's working memory and buffers."""
     return PlanWarning(
         "too_little_vram",
         f"{gib(usable_bytes)} of the card may be used, and a step needs {gib(needed_bytes)} beside all weights: "
         "it will probably run out of memory.",
-        "Raise vram_limit_gib, or make smaller pictures.",
+        "Raise vram_limit_gib, or make smaller pictures." if is_limited else "Make smaller pictures.",
     )
 
 
-def warn_of_rereading(ram_needed: int, hardware: Hardware) -> PlanWarning:
+def warn_of_rereading(ram_needed: int, hardware: Hardware, best: Candidate) -> PlanWarning:
     """RAM is too small for what a run wants to keep there."""
+    # With a LoRA that was trained on bf16 a smaller precision would be a bad pair.
+    is_large = best.lora is None and best.diffusion_model.identity.weight_format in LARGE_FORMATS
+    smaller = "a smaller precision or " if is_large else ""
     return PlanWarning(
         "rereads_from_disk",
         f"Weights, text encoder and ComfyUI want {gib(ram_needed)} of RAM and the machine has "
         f"{gib(hardware.ram_total_bytes)}: some weights are read from disk again on every step.",
-        "Close other programs, keep the model files on an SSD, and choose a smaller precision or fewer steps."
+        f"Close other programs, keep the model files on an SSD, and choose {smaller}fewer steps."
         + (" If they are on an NVMe disk, start ComfyUI with --fast-disk." if hardware.fast_disk_is_off else ""),
     )
 
@@ -184,6 +207,6 @@ def advise_fast_disk(sample: StagePlan, hardware: Hardware) -> Iterator[PlanWarn
         yield PlanWarning(
             "fast_disk_is_off",
             "ComfyUI copies all weights to RAM, also those that the card has room for.",
-            "If the model files are on an NVMe disk, start ComfyUI with --fast-disk: runs get shorter and take less "
-            "RAM.",
+            "If the model files are on an NVMe disk, start ComfyUI with --fast-disk: it takes less RAM, and first runs "
+            "and new prompts get shorter.",
         )

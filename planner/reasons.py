@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .candidates import Candidate
 from .choices import Choice
+from .defects import LIGHTNING_RECIPES
 from .hardware import Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, ROLE_TEXT_ENCODER
 from .memory import gib
+from .releases import RELEASES
 from .request import AUTO, RECIPE_BASE, LoadRequest
 
 
@@ -16,19 +18,26 @@ def recipe_reason(request: LoadRequest, best: Candidate) -> str:
         return "as chosen on the node"
     if best.lora is not None and best.lora.identity.recipe and request.names_file(ROLE_LORA):
         return f"what {best.lora.name} is made for"
-    if best.lora is not None and not best.lora.identity.recipe and best.diffusion_model.identity.recipe == RECIPE_BASE:
+    lightning = next((name for name in LIGHTNING_RECIPES[::-1] if name in RELEASES[request.release].settings), "")
+    is_full = best.diffusion_model.identity.recipe == RECIPE_BASE
+    if best.lora is not None and not best.lora.identity.recipe and is_full and lightning:
         return (
-            f"{best.lora.name} takes the place of a Lightning LoRA; for fewer steps set lora_file to auto and add it "
-            "by a LoraLoaderModelOnly node behind this one"
+            f"{best.lora.name} takes the place of a Lightning LoRA; for fewer steps choose recipe '{lightning}', set "
+            f"lora_file to auto and add {best.lora.name} by a LoraLoaderModelOnly node behind this one"
         )
-    if best.on_processor:
-        return f"a processor is slow, so fewer steps count most ({best.evaluations} model runs)"
-    if best.resident and best.recipe == RECIPE_BASE:
+    if best.affords_base and best.recipe == RECIPE_BASE:
         return "all weights stay on the device, so the full recipe runs at full speed"
-    if best.resident:
-        return "the fastest recipe among the files that are there"
-    moved = gib(best.sample.streamed_bytes)
-    return f"{moved} of weights are moved on every step, so fewer steps count most ({best.evaluations} model runs)"
+    if request.names_file(ROLE_DIFFUSION_MODEL) and best.recipe == best.diffusion_model.identity.recipe:
+        return f"what {best.diffusion_model.name} is made for"
+    runs = f"{best.evaluations} model runs"
+    moved = f"{gib(best.sample.streamed_bytes)} of weights are moved on every step"
+    slow = "a processor is slow" if best.on_processor else moved
+    if best.recipe == RECIPE_BASE:
+        which = "that can be used here" if best.missing_bytes else "for which there are files"
+        return f"the only recipe {which}; {slow} ({runs})"
+    if best.affords_base:
+        return f"the fastest recipe {'of those to fetch' if best.missing_bytes else 'for which there are files'}"
+    return f"{slow}, so fewer steps count most ({runs})"
 
 
 def file_reason(role: str, choice: Choice, best: Candidate, hardware: Hardware, *, explicit: bool) -> str:
@@ -40,12 +49,12 @@ def file_reason(role: str, choice: Choice, best: Candidate, hardware: Hardware, 
         known_by = f"recognised by {identity.evidence}" if identity.evidence else "its name says no release"
         start = f"on disk ({known_by})"
     else:
-        start = "to be fetched: nothing on disk fits as well"
+        start = "to be fetched: no file on disk does as well"
     if role == ROLE_DIFFUSION_MODEL:
         if best.resident:
             return f"{start}; {identity.weight_format} stays on the device as a whole"
-        held = gib(best.sample.resident_bytes)
-        return f"{start}; {identity.weight_format} moves the fewest bytes, {held} of it stay on the device"
+        held, moved = gib(best.sample.resident_bytes), gib(best.sample.streamed_bytes)
+        return f"{start}; of its {identity.weight_format} weights {held} stay on the device, {moved} are moved"
     if role == ROLE_TEXT_ENCODER:
         return f"{start}; the 7B encoder every Qwen-Image 1.x release uses, in {identity.weight_format}"
     if role == ROLE_LORA:

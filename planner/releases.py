@@ -14,14 +14,14 @@ QWEN_IMAGE_EDIT_2509 = "Qwen-Image-Edit-2509"
 QWEN_IMAGE_EDIT_2511 = "Qwen-Image-Edit-2511"
 QWEN_IMAGE_LAYERED = "Qwen-Image-Layered"
 
+LORA_STRENGTH = 1.0  # of every Lightning LoRA, by its authors; a plan without a LoRA says 0.0
+
 VAE_RGB = "rgb"
 VAE_LAYERED = "layered"
 
 
-def _settings(
-    steps: int, cfg: float, shift: float, source: str, *, cfg_norm: float = 0.0, lora_strength: float = 0.0
-) -> SamplerSettings:
-    return SamplerSettings(steps, cfg, "euler", "simple", shift, cfg_norm, lora_strength, source)
+def _settings(steps: int, cfg: float, shift: float, source: str, *, cfg_norm: float = 0.0) -> SamplerSettings:
+    return SamplerSettings(steps, cfg, "euler", "simple", shift, cfg_norm, 0.0, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ RELEASES: dict[str, Release] = {
                 RECIPE_DISTILLED: _settings(
                     15, 1.0, 3.1, "ComfyUI docs, Qwen-Image tutorial; shift as in the template"
                 ),
-                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.1, _TEMPLATE, lora_strength=1.0),
+                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.1, _TEMPLATE),
                 RECIPE_LIGHTNING_4: _settings(
-                    4, 1.0, 3.1, "ModelTC Qwen-Image-Lightning README; shift as in the template", lora_strength=1.0
+                    4, 1.0, 3.1, "ModelTC Qwen-Image-Lightning README; shift as in the template"
                 ),
             },
         ),
@@ -78,9 +78,9 @@ RELEASES: dict[str, Release] = {
             {
                 RECIPE_BASE: _settings(50, 4.0, 3.1, "ComfyUI template image_qwen_Image_2512"),
                 RECIPE_LIGHTNING_8: _settings(
-                    8, 1.0, 3.1, "lightx2v Qwen-Image-2512-Lightning; shift as in the template", lora_strength=1.0
+                    8, 1.0, 3.1, "lightx2v Qwen-Image-2512-Lightning; shift as in the template"
                 ),
-                RECIPE_LIGHTNING_4: _settings(4, 1.0, 3.1, "ComfyUI template image_qwen_Image_2512", lora_strength=1.0),
+                RECIPE_LIGHTNING_4: _settings(4, 1.0, 3.1, "ComfyUI template image_qwen_Image_2512"),
             },
         ),
         Release(
@@ -89,12 +89,8 @@ RELEASES: dict[str, Release] = {
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(20, 2.5, 3.0, "ComfyUI template image_qwen_image_edit", cfg_norm=1.0),
-                RECIPE_LIGHTNING_8: _settings(
-                    8, 1.0, 3.0, "ModelTC Qwen-Image-Lightning README", cfg_norm=1.0, lora_strength=1.0
-                ),
-                RECIPE_LIGHTNING_4: _settings(
-                    4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit", cfg_norm=1.0, lora_strength=1.0
-                ),
+                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.0, "ModelTC Qwen-Image-Lightning README", cfg_norm=1.0),
+                RECIPE_LIGHTNING_4: _settings(4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit", cfg_norm=1.0),
             },
             reference_pixels=3 * _MEGAPIXEL // 2,
         ),
@@ -104,12 +100,8 @@ RELEASES: dict[str, Release] = {
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(20, 4.0, 3.0, "ComfyUI template image_qwen_image_edit_2509", cfg_norm=1.0),
-                RECIPE_LIGHTNING_8: _settings(
-                    8, 1.0, 3.0, "ModelTC Qwen-Image-Lightning README", cfg_norm=1.0, lora_strength=1.0
-                ),
-                RECIPE_LIGHTNING_4: _settings(
-                    4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit_2509", cfg_norm=1.0, lora_strength=1.0
-                ),
+                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.0, "ModelTC Qwen-Image-Lightning README", cfg_norm=1.0),
+                RECIPE_LIGHTNING_4: _settings(4, 1.0, 3.0, "ComfyUI template image_qwen_image_edit_2509", cfg_norm=1.0),
             },
             reference_pixels=_MEGAPIXEL,
         ),
@@ -119,12 +111,8 @@ RELEASES: dict[str, Release] = {
             VAE_RGB,
             {
                 RECIPE_BASE: _settings(40, 4.0, 3.1, "ComfyUI template image_qwen_image_edit_2511", cfg_norm=1.0),
-                RECIPE_LIGHTNING_8: _settings(
-                    8, 1.0, 3.1, "lightx2v Qwen-Image-Edit-2511-Lightning", cfg_norm=1.0, lora_strength=1.0
-                ),
-                RECIPE_LIGHTNING_4: _settings(
-                    4, 1.0, 3.1, "ComfyUI template image_qwen_image_edit_2511", cfg_norm=1.0, lora_strength=1.0
-                ),
+                RECIPE_LIGHTNING_8: _settings(8, 1.0, 3.1, "lightx2v Qwen-Image-Edit-2511-Lightning", cfg_norm=1.0),
+                RECIPE_LIGHTNING_4: _settings(4, 1.0, 3.1, "ComfyUI template image_qwen_image_edit_2511", cfg_norm=1.0),
             },
             reference_pixels=2 * _MEGAPIXEL,
         ),

@@ -9,7 +9,7 @@ from .choices import Choice, choices_for, find_format_refusal
 from .found_file import FoundFile
 from .hardware import KIND_CPU, Hardware
 from .load_plan import ROLE_TEXT_ENCODER, Refusal
-from .memory import ENCODE_ACTIVATION_BYTES, usable_vram_bytes
+from .memory import ENCODE_ACTIVATION_BYTES, HOST_RAM_BYTES, usable_vram_bytes
 from .request import LoadRequest
 from .weight_format import EXACTNESS
 
@@ -17,7 +17,7 @@ from .weight_format import EXACTNESS
 def best_text_encoder(
     request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile], refusals: list[Refusal]
 ) -> Choice | None:
-    """On disk first, of those the catalog's; then the most exact that fits the device, else the smallest.
+    """On disk first, of those the catalog's; then the most exact that fits the device and RAM, else the smallest.
 
     To fetch: the catalog's first. None where nothing can run here; why files on disk cannot is added to `refusals`.
     """
@@ -31,8 +31,10 @@ def best_text_encoder(
     on_disk = [c for c in usable if c.on_disk]
     if not on_disk:
         return next(iter(usable), None)
+    # Its whole file, whose output layer ComfyUI leaves out: that is the margin.
     room = usable_vram_bytes(hardware, request.vram_limit_bytes) - ENCODE_ACTIVATION_BYTES
-    fitting = [c for c in on_disk if c.size_bytes <= room]  # its unused output layer is the margin
+    ram = hardware.ram_total_bytes - HOST_RAM_BYTES
+    fitting = [c for c in on_disk if c.size_bytes <= room and c.weights.weight_bytes <= ram]
     if fitting:
         return min(fitting, key=lambda c: (not c.is_known, EXACTNESS.index(c.identity.weight_format), c.place))
     return min(on_disk, key=lambda c: (not c.is_known, c.size_bytes, c.place))

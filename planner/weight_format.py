@@ -14,6 +14,7 @@ NEEDED_QUANT_FORMAT = {"int8_convrot": "int8_tensorwise", "mxfp8": "mxfp8", "nvf
 NATIVE_ON_RTX_50 = ("mxfp8", "nvfp4")
 # Most exact first: fewer rounding steps between the trained weights and what is multiplied.
 EXACTNESS = ("fp32", "bf16", "fp16", "int8_convrot", "fp8_scaled", "mxfp8", "fp8_e4m3fn", "fp8_e5m2", "nvfp4")
+MIXED_WITH_FLOAT8 = ("nvfp4",)  # its scales
 FLOAT8 = ("fp8_scaled", "mxfp8", "fp8_e4m3fn", "fp8_e5m2")
 
 
@@ -24,14 +25,14 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     without ComfyUI's own marks (their scales would be dropped, which gives noise).
     """
     endings = {name.rpartition(".")[2] for name in header.tensors}
-    has_comfy_quant = "_quantization_metadata" in header.metadata or "comfy_quant" in endings
+    is_marked = "_quantization_metadata" in header.metadata or "comfy_quant" in endings
     has_legacy_scale = "scaled_fp8" in endings
     if "qweight" in endings or "quantization_config" in header.metadata:
         raise ForeignFileError("it is a nunchaku (SVDQuant) file; load it with the ComfyUI-nunchaku pack")
     by_dtype = _bytes_by_dtype(header)
     is_quantized = any(by_dtype[dtype] > by_dtype.total() // 2 for dtype in _COMFY_QUANT_BY_DTYPE)
     scales = {"weight_scale", "scales"} | {ending for ending in endings if "scale" in ending and is_quantized}
-    if not has_comfy_quant and not has_legacy_scale and endings & scales:
+    if not is_marked and not has_legacy_scale and endings & scales:
         raise ForeignFileError(
             "its scales are not marked for ComfyUI, which would drop them and make noise; "
             "use the file with 'comfyui' in its name or the Comfy-Org file"
@@ -39,7 +40,7 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     if not by_dtype:
         raise ForeignFileError("it has no weight matrices")
     dtype = by_dtype.most_common(1)[0][0]
-    if has_comfy_quant:
+    if is_marked:
         # A text encoder keeps its large embedding in bf16: the quantized layers decide, not the bulk of the bytes.
         weights = _bytes_by_dtype(header, ".weight")
         dtype = next((d for d in ("U8", "I8", "F8_E4M3", "F8_E5M2") if weights[d] > 4096), dtype)
@@ -54,6 +55,11 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     if dtype not in _BY_DTYPE:
         raise ForeignFileError(f"its weights are {dtype} without ComfyUI's quantization marks")
     return _BY_DTYPE[dtype]
+
+
+def has_comfy_quant(header: SafetensorsHeader) -> bool:
+    """True if its quantized layers are marked by tensors of their own, which ComfyUI 0.3.75 does not look at."""
+    return any(name.endswith(".comfy_quant") for name in header.tensors)
 
 
 def _bytes_by_dtype(header: SafetensorsHeader, ending: str = "") -> Counter[str]:

@@ -134,7 +134,8 @@ def _show_rows(rows: list[CatalogFile], as_json: bool) -> None:
         keys = ("name", "folder", "size_bytes", "url", "licence", "licence_note")
         print(json.dumps({"would_fetch": [{key: getattr(row, key) for key in keys} for row in rows]}, indent=1))
         return
-    print(f"To fetch: {gib(sum(row.size_bytes for row in rows))} in {len(rows)} file(s)")
+    total = f"To fetch: {gib(sum(row.size_bytes for row in rows))} in {len(rows)} file(s)"
+    print(total if rows else "Nothing to fetch: all files are on disk.")
     for row in rows:
         print(f"  {_row_text(row)}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 
-from ..planner.detect import OtherModelError, detect
-from ..planner.found_file import FoundFile, Identity
+from ..planner.detect import detect
+from ..planner.detect_other import MisplacedFileError, OtherModelError
+from ..planner.found_file import FoundFile
 from ..planner.safetensors_header import (
     LENGTH_BYTES,
     BadFileError,
@@ -19,7 +20,7 @@ from .file_stamp import file_stamp
 SUFFIX = ".safetensors"
 _CACHE_SIZE = 4096
 # (role, path, listed name) -> (stamp, what detection said); identification is pure: an unchanged file keeps its answer.
-_known: OrderedDict[tuple[str, str, str], tuple[tuple[int, int], Identity | str, bool]] = OrderedDict()
+_known: OrderedDict[tuple[str, str, str], tuple[tuple[int, int], FoundFile]] = OrderedDict()
 
 
 def read_header(path: str) -> SafetensorsHeader:
@@ -38,22 +39,21 @@ def identify_file(role: str, folder: str, name: str, path: str) -> FoundFile:
         return FoundFile(folder, name, 0, problem=f"it cannot be read ({error.strerror})", broken=True)
     known = _known.get((role, path, name))
     if known is None or known[0] != stamp:
-        known = (stamp, *_detect(role, name, path, size))
+        known = (stamp, _detect(role, folder, name, path, size))
         _known[role, path, name] = known
         if len(_known) > _CACHE_SIZE:
             _known.popitem(last=False)
-    _, result, broken = known
-    if isinstance(result, Identity):
-        return FoundFile(folder, name, size, identity=result)
-    return FoundFile(folder, name, size, problem=result, broken=broken)
+    return known[1]
 
 
-def _detect(role: str, name: str, path: str, size: int) -> tuple[Identity | str, bool]:
+def _detect(role: str, folder: str, name: str, path: str, size: int) -> FoundFile:
     try:
-        return detect(role, name, size, read_header(path)), False
+        return FoundFile(folder, name, size, identity=detect(role, name, size, read_header(path)))
+    except MisplacedFileError as error:
+        return FoundFile(folder, name, size, problem=str(error), belongs_to=error.role)
     except OtherModelError as error:
-        return str(error), False
+        return FoundFile(folder, name, size, problem=str(error))
     except BadFileError as error:
-        return str(error), True
+        return FoundFile(folder, name, size, problem=str(error), broken=True)
     except OSError as error:
-        return f"it cannot be read ({error.strerror})", True
+        return FoundFile(folder, name, size, problem=f"it cannot be read ({error.strerror})", broken=True)

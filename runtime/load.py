@@ -92,7 +92,7 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
             )
             ahead.watch(ROLE_DIFFUSION_MODEL, getattr(model.model.diffusion_model, "transformer_blocks", ()))
             if lora_file and lora_key:
-                base, strength = model, plan.settings.lora_strength or 1.0
+                base, strength = model, plan.settings.lora_strength
                 model = held_parts.get_or_load(lora_key, lambda: _apply_lora(base, lora_file, strength))
                 ahead.passed(ROLE_LORA)
             clip = held_parts.get_or_load(text_key, lambda: _load_text_encoder(text_file, on_cpu))

@@ -138,7 +138,7 @@ def test_an_impossible_combination_is_refused_before_anything_runs(bad_server: C
     ("values", "says"),
     [
         ({"lora_file": L4_2512}, "was made for Qwen-Image-2512, the model is Qwen-Image"),
-        ({"diffusion_model_file": DISTILLED, "lora_file": L8}, "not made for each other"),
+        ({"diffusion_model_file": DISTILLED, "lora_file": L8}, "together they spoil it"),
         ({"recipe": "Lightning 8 steps"}, "grid"),
     ],
     ids=["LoRA of another release", "LoRA on distill", "Lightning on plain fp8"],
