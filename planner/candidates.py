@@ -223,7 +223,7 @@ def _judge(
     weights = model.weights.without_modulation() if has_table else model.weights
     sample = sample_stage(weights, activation, usable, hardware, steps=settings.steps, has_table=has_table)
     lora_identity = lora.identity if lora else None
-    defects = tuple(find_defects(release.name, model.identity, lora_identity))
+    defects = tuple(find_defects(release.name, model.identity, lora_identity, hardware))
     evaluations = settings.steps * (2 if settings.cfg > 1 else 1)
     return Candidate(
         recipe,

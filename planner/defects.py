@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from .catalog import CATALOG
+from .choices import choice_of_row, find_format_refusal
 from .found_file import Identity
 from .hardware import Hardware
 from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning
@@ -19,20 +20,24 @@ LIGHTNING_RECIPES = (RECIPE_LIGHTNING_8, RECIPE_LIGHTNING_4)
 PLAIN_FP8 = ("fp8_e4m3fn", "fp8_e5m2")
 
 
-def find_defects(release: str, diffusion_model: Identity, lora: Identity | None) -> Iterator[PlanWarning]:
+def find_defects(
+    release: str, diffusion_model: Identity, lora: Identity | None, hardware: Hardware
+) -> Iterator[PlanWarning]:
     """What is known to be wrong with this diffusion model and LoRA together. Auto never chooses such a pair.
 
     Of a model of another release than asked for, the pair is judged by the model's; to choose that release comes
-    before any other cure.
+    before any other cure. What a cure names can run on `hardware`.
     """
     if lora is None:
         return
     own_release = diffusion_model.release if diffusion_model.says_release else release
-    for defect in _find_pair_defects(own_release, diffusion_model, lora):
+    for defect in _find_pair_defects(own_release, diffusion_model, lora, hardware):
         yield defect if own_release == release else replace(defect, changes=())
 
 
-def _find_pair_defects(release: str, diffusion_model: Identity, lora: Identity) -> Iterator[PlanWarning]:
+def _find_pair_defects(
+    release: str, diffusion_model: Identity, lora: Identity, hardware: Hardware
+) -> Iterator[PlanWarning]:
     own = diffusion_model.recipe
     without_lora = (("recipe", own), ("lora_file", AUTO)) if own in RELEASES[release].settings else ()
     is_lightning = lora.recipe in LIGHTNING_RECIPES
@@ -52,7 +57,7 @@ def _find_pair_defects(release: str, diffusion_model: Identity, lora: Identity) 
             without_lora,
         )
     if is_lightning and own == RECIPE_BASE:
-        yield from _weight_format_defects(release, diffusion_model, lora)
+        yield from _weight_format_defects(release, diffusion_model, lora, hardware)
     # The other way round a LoRA works: one for Qwen-Image on an Edit model (Qwen-Image-Lightning issue 26).
     fits_edit = lora.release == QWEN_IMAGE and RELEASES[release].sees_images
     if lora.release and lora.release != release and is_lightning and not fits_edit:
@@ -64,11 +69,13 @@ def _find_pair_defects(release: str, diffusion_model: Identity, lora: Identity) 
         )
 
 
-def _weight_format_defects(release: str, diffusion_model: Identity, lora: Identity) -> Iterator[PlanWarning]:
+def _weight_format_defects(
+    release: str, diffusion_model: Identity, lora: Identity, hardware: Hardware
+) -> Iterator[PlanWarning]:
     if lora.trained_on == "bf16" and diffusion_model.weight_format in PLAIN_FP8:
         # ModelTC/Qwen-Image-Lightning issue 32 and README of 2025-10-14; ComfyUI_examples issue 68 for 2512. That
         # e5m2, rounded the same way to fewer bits, does it too is inferred.
-        cure = _cure_for_plain_fp8(release, lora.recipe, diffusion_model.weight_format)
+        cure = _cure_for_plain_fp8(release, lora.recipe, diffusion_model.weight_format, hardware)
         yield PlanWarning(
             "lightning_on_plain_fp8",
             "This Lightning LoRA was trained on bf16 weights; on the plain fp8 file it leaves a grid in pictures.",
@@ -84,20 +91,27 @@ def _weight_format_defects(release: str, diffusion_model: Identity, lora: Identi
         )
 
 
-def _cure_for_plain_fp8(release: str, recipe: str, weight_format: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _cure_for_plain_fp8(
+    release: str, recipe: str, weight_format: str, hardware: Hardware
+) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Text of the cure, and the inputs that bring it: a LoRA for this format, a fused file, or another base."""
-    for row in CATALOG:
-        if row.role == ROLE_LORA and row.release == release and row.trained_on == weight_format:
+    rows = [row for row in CATALOG if row.release == release]
+    models = [
+        row
+        for row in rows
+        if row.role == ROLE_DIFFUSION_MODEL and not find_format_refusal(choice_of_row(row), hardware, explicit=True)
+    ]
+    for row in rows:
+        if row.role == ROLE_LORA and row.trained_on == weight_format:
             cure = f"Use '{row.recipe}' with {row.name}, which was trained on this file."
             return cure, (("recipe", row.recipe), ("lora_file", row.name))
-    for row in CATALOG:
-        if row.role == ROLE_DIFFUSION_MODEL and row.release == release and row.recipe == recipe:
+    for row in models:
+        if row.recipe == recipe:
             cure = f"Use {row.name}, which needs no LoRA."
             changes = (("recipe", recipe), ("diffusion_model_file", row.name), ("lora_file", AUTO))
             return cure, (*changes, ("precision", AUTO))
-    for row in CATALOG:
-        is_base = row.role == ROLE_DIFFUSION_MODEL and row.release == release and row.recipe == RECIPE_BASE
-        if is_base and row.weight_format not in PLAIN_FP8:
+    for row in models:
+        if row.recipe == RECIPE_BASE and row.weight_format not in PLAIN_FP8:
             return f"Use {row.name} with it, or recipe 'base'.", (
                 ("diffusion_model_file", row.name),
                 ("precision", AUTO),

@@ -15,6 +15,7 @@ from machines import (
     BASE_FP8,
     DISTILL_FP8,
     EDIT_2511,
+    L4_2512,
     L4_FP8,
     L8,
     TEXT,
@@ -210,6 +211,16 @@ def test_marks_that_an_old_comfyui_does_not_know_are_refused() -> None:
     offered = plan(LoadRequest("Qwen-Image-Edit-2511"), old, ())
     assert offered.get_file("diffusion_model").weight_format == "bf16"
     assert plan(QWEN, old, files_of("six")).get_file("text_encoder").name == TEXT, "its older marks are known"
+
+
+def test_a_cure_names_no_model_that_this_comfyui_cannot_load() -> None:
+    old = replace(SMALL, host_version="0.3.75", quant_formats=frozenset())
+    wish = LoadRequest("Qwen-Image-2512", recipe="Lightning 4 steps", lora_file=L4_2512)
+    cure = warning_of(plan(wish, old, files_of("2512")), "lightning_on_plain_fp8")
+    assert "fp8_e4m3fn_scaled" not in cure.cure
+    cured = plan(changed(wish, cure), old, files_of("2512"))
+    assert not cured.error
+    assert "lightning_on_plain_fp8" not in [w.code for w in cured.warnings]
 
 
 def test_a_quantized_file_with_fp8_inside_is_refused_on_apple() -> None:
