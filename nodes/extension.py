@@ -15,11 +15,12 @@ class QwenImageLoaderExtension(ComfyExtension):
         return [LoadQwenImage]
 
     def _set_up(self) -> None:
+        from comfy.cli_args import args
         from server import PromptServer
 
-        from ..runtime.events import graphs_in_queue
+        from ..runtime.events import running_graphs
         from ..runtime.load import held_parts
         from ..runtime.routes import add_routes
 
         add_routes(PromptServer.instance)
-        held_parts.watch(NODE_ID, graphs_in_queue)
+        held_parts.watch(NODE_ID, running_graphs, keeps=not getattr(args, "cache_none", False))

@@ -12,8 +12,8 @@ from ..planner.plan import find_request_error
 from ..planner.releases import RELEASES
 from ..planner.request import AUTO, MODULATION_CHOICES, PRECISIONS, RECIPES, TEXT_ENCODER_DEVICES
 from ..runtime.events import executing_node_id, send_plan
-from ..runtime.load import load_plan
-from ..runtime.planning import plan_fingerprint, plan_for
+from ..runtime.load import held_parts, load_plan
+from ..runtime.planning import files_fingerprint, plan_fingerprint, plan_for
 from .host_fields import known_fields
 
 NODE_ID = "QIL_LoadQwenImage"
@@ -26,6 +26,10 @@ _FILE_TOOLTIP = (
 
 class LoadQwenImage(io.ComfyNode):
     """Picks, fetches and loads the Qwen-Image files that fit the machine, with the sampler settings that fit them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        held_parts.watch_instance(self)
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -67,8 +71,12 @@ class LoadQwenImage(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> str:
-        """Changes with the chosen files and settings; never with free memory, which would reload on every run."""
-        return plan_fingerprint(plan_for(request_from_inputs(inputs)))
+        """Changes with the chosen files and settings; never with free memory, which would reload on every run.
+
+        An input that comes through a link is None here: then every file may be the chosen one.
+        """
+        fingerprint = plan_fingerprint(plan_for(request_from_inputs(inputs)))
+        return f"{fingerprint}|{files_fingerprint()}" if None in inputs.values() else fingerprint
 
     @classmethod
     async def execute(cls, **inputs: Any) -> io.NodeOutput:

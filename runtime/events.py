@@ -23,10 +23,10 @@ def executing_node_id() -> str:
     return context.node_id if context is not None else ""
 
 
-def graphs_in_queue() -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """The API-format graphs that run (one, or none), and those that wait."""
-    running, waiting = PromptServer.instance.prompt_queue.get_current_queue_volatile()
-    return [item[2] for item in running], [item[2] for item in waiting]
+def running_graphs() -> list[Mapping[str, Any]]:
+    """The API-format graphs that run: one, or none."""
+    running, _ = PromptServer.instance.prompt_queue.get_current_queue_volatile()
+    return [item[2] for item in running]
 
 
 def send_plan(plan: LoadPlan, node_id: str) -> None:

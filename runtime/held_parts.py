@@ -1,132 +1,125 @@
 """Keeps the loaded parts of the nodes in the current workflow, so that a new choice reloads only what it changes.
 
-ComfyUI's own loaders get this from its output cache, because each is a node of its own. Here parts are held as long as
-that cache holds their node's output, and while a run makes it anew. They are let go when
+ComfyUI's own loaders get this from its output cache, because each is a node of its own. Here a part is held as long as
 
-- a new plan of their node does not use them, or loading them fails;
-- the output has died and no running workflow has the node (another workflow ran, or "Unload models and cache");
-- the output has died in a run that did not make it again, once nothing runs or waits (`--cache-none`).
+- an output of a node that uses it is alive, wherever ComfyUI's caches or a run keep it;
+- a node that uses it is being loaded;
+- its node is in the workflow, and the last output has died (another choice was made, RAM ran short) or loading failed.
 
-A model must not die in another thread while ComfyUI's worker goes through its loaded models, which have no lock. So the
-thread in which an output dies, the worker, lets go of its parts, and the watching thread only when all is idle.
+ComfyUI keeps an instance of each node of the current workflow; it dies when another workflow runs, and by "Unload
+models and cache". That is the end of the last case. With --cache-none there is none, and nothing is held so.
+
+A model must not die in another thread while ComfyUI's worker goes through its loaded models, which have no lock. So
+nothing here has a thread of its own: what is let go dies where an output or an instance did, in the worker.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import weakref
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Graph = Mapping[str, Any]  # API form: node id -> class_type and inputs
-Queue = tuple[Sequence[Graph], Sequence[Graph]]  # what runs, and what waits
-TICK_SECONDS = 0.25
-IDLE_TICKS = 3  # without a workflow, before the watching thread lets go
+
+
+@dataclass(frozen=True, eq=False)
+class _Output:
+    """A living output of a node, and what it is made of."""
+
+    node_id: str
+    keys: frozenset[Hashable]
 
 
 class HeldParts:
-    """Loaded objects by key, and which node uses which keys. Safe to use from the server's and the worker's thread."""
+    """Loaded objects by key, and who needs which. Safe to use from every thread and from finalizers."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._parts: dict[Hashable, Any] = {}
-        self._used_by: dict[str, frozenset[Hashable]] = {}
-        self._outputs: Counter[str] = Counter()  # of a node, still alive
-        self._dead: set[str] = set()  # nodes whose output died while a workflow ran that has them
-        self._events: queue.SimpleQueue[str] = queue.SimpleQueue()  # ids of nodes that the watching thread looks after
-        self._class_type = ""
-        self._queue: Callable[[], Queue] = lambda: ([], [])
+        self._outputs: set[_Output] = set()
+        self._loading: dict[str, frozenset[Hashable]] = {}  # by node id
+        self._expected: dict[str, frozenset[Hashable]] = {}  # by the id of a node that will probably load them again
+        self._died: deque[_Output | None] = deque()  # outputs, and None for an instance
+        self._class_type, self._keeps = "", True
+        self._running: Callable[[], Sequence[Graph]] = list
 
-    def watch(self, class_type: str, queue_of_graphs: Callable[[], Queue]) -> None:
-        """Look after nodes of `class_type` from now on."""
-        self._class_type, self._queue = class_type, queue_of_graphs
-        threading.Thread(target=self._look_after, name="qwen-image-loader parts", daemon=True).start()
+    def watch(self, class_type: str, running: Callable[[], Sequence[Graph]], *, keeps: bool) -> None:
+        """Say which nodes these are, how to ask for the graphs that run, and whether ComfyUI `keeps` outputs at all."""
+        self._class_type, self._running, self._keeps = class_type, running, keeps
+
+    def watch_instance(self, node: object) -> None:
+        """Look at what is still needed when `node`, an instance that ComfyUI made, dies."""
+        weakref.finalize(node, self._end, None).atexit = False
 
     def keep_for(self, node_id: str, keys: Iterable[Hashable]) -> None:
-        """Say what a node is about to use; everything that no node uses any more is let go, before anything loads."""
-        running, _ = self._queue()
+        """Say what a node is about to load; what nobody needs any more is let go before."""
         with self._lock:
-            self._used_by[node_id] = frozenset(keys)
-            for other in list(self._used_by):
-                if other != node_id and not self._is_needed(other, running):
-                    del self._used_by[other]
-            self._let_go()
+            self._expected.pop(node_id, None)
+            self._loading[node_id] = frozenset(keys)
+        self._died.append(None)
+        self._settle()
 
     def forget(self, node_id: str) -> None:
-        """Let go of what only this node uses."""
+        """Loading failed: what was loaded well is kept for the next attempt."""
         with self._lock:
-            self._used_by.pop(node_id, None)
-            self._let_go()
+            keys = self._loading.pop(node_id, frozenset())
+            if self._keeps:
+                self._expected[node_id] = keys
+        self._died.append(None)
+        self._settle()
+
+    def let_go_with(self, output: object, node_id: str) -> None:
+        """Loading is done: its parts are needed as long as `output`, and then as long as the node may come again."""
+        with self._lock:
+            made = _Output(node_id, self._loading.pop(node_id, frozenset()))
+            self._outputs.add(made)
+        weakref.finalize(output, self._end, made).atexit = False
+        self._settle()
 
     def holds(self, key: Hashable) -> bool:
         """Whether `get_or_load` would find the part."""
-        with self._lock:
-            return key in self._parts
+        return key in self._parts
 
     def get_or_load(self, key: Hashable, load: Callable[[], Any]) -> Any:
-        """The held part of a key, or what `load` returns, held while a node uses it. Raises what `load` raises."""
-        with self._lock:
-            if key in self._parts:
-                return self._parts[key]
-        part = load()
-        with self._lock:
-            self._parts[key] = part
-            self._let_go()
+        """The held part of a key, or what `load` returns, held while it is needed. Raises what `load` raises."""
+        part = self._parts.get(key)
+        if part is None:
+            part = load()
+            with self._lock:
+                self._parts[key] = part
+            self._settle()
         return part
 
-    def let_go_with(self, output: object, node_id: str) -> None:
-        """Let go of a node's parts when its `output` has died, unless the run in which that happens makes another."""
-        with self._lock:
-            self._outputs[node_id] += 1
-        weakref.finalize(output, self._output_died, node_id).atexit = False
+    def _end(self, died: _Output | None) -> None:
+        """A finalizer: it may run anywhere, also where this thread has the lock, so it waits for nothing."""
+        self._died.append(died)
+        self._settle()
 
-    def _output_died(self, node_id: str) -> None:
-        """A finalizer: it may run anywhere, also inside of a lock, so it waits for none of this class."""
-        running, _ = self._queue()
-        if not self._lock.acquire(blocking=False):
-            self._events.put(node_id)
-            return
-        try:
-            self._count_death(node_id, running)
-        finally:
-            self._lock.release()
-
-    def _count_death(self, node_id: str, running: Sequence[Graph]) -> None:
-        self._outputs[node_id] -= 1
-        if self._is_needed(node_id, running):
-            if self._outputs[node_id] <= 0 and node_id not in self._dead:
-                self._dead.add(node_id)
-                self._events.put("")
-        else:
-            self._used_by.pop(node_id, None)
-            self._let_go()
-
-    def _look_after(self) -> None:
-        """The watching thread: lets go of what a run was to make again and did not, once nothing runs or waits."""
-        idle = 0
-        while True:
-            waits = bool(self._dead)
+    def _settle(self) -> None:
+        """Draw the conclusions from what has died. Who has the lock meanwhile comes here afterwards."""
+        while self._died and self._lock.acquire(blocking=False):
+            unneeded: list[Any] = []  # dies after the lock is given back, for that may run finalizers
             try:
-                event = self._events.get(timeout=TICK_SECONDS if waits else None)
-            except queue.Empty:
-                event = ""
-            idle = 0 if any(self._queue()) else idle + 1
-            with self._lock:
-                if event:
-                    self._outputs[event] -= 1
-                    self._dead.add(event)
-                self._dead = {node for node in self._dead if node in self._used_by and self._outputs[node] <= 0}
-                if idle >= IDLE_TICKS and self._dead:
-                    for node_id in self._dead:
-                        self._used_by.pop(node_id, None)
-                    self._dead.clear()
-                    self._let_go()
+                running = self._running()
+                while self._died:
+                    self._note_death(self._died.popleft(), running)
+                unneeded = self._take_unneeded()
+            finally:
+                self._lock.release()
+            del unneeded
 
-    def _is_needed(self, node_id: str, running: Sequence[Graph]) -> bool:
-        """Whether an output of the node is alive, or what runs has it."""
-        return self._outputs[node_id] > 0 or any(self._has(graph, node_id) for graph in running)
+    def _note_death(self, died: _Output | None, running: Sequence[Graph]) -> None:
+        if died is not None:
+            self._outputs.discard(died)
+            is_last = all(other.node_id != died.node_id for other in self._outputs)
+            if self._keeps and is_last and died.node_id not in self._loading:
+                self._expected[died.node_id] = died.keys
+        for node_id in list(self._expected):
+            if not any(self._has(graph, node_id) for graph in running):
+                del self._expected[node_id]
 
     def _has(self, graph: Graph, node_id: str) -> bool:
         """Whether a graph has the node, or the one that made it while it ran ("7.0.0.1" is of "7")."""
@@ -134,6 +127,8 @@ class HeldParts:
         is_loader = isinstance(node, Mapping) and node.get("class_type") == self._class_type
         return is_loader or (maker != node_id and maker in graph)
 
-    def _let_go(self) -> None:
-        used = frozenset().union(*self._used_by.values())
-        self._parts = {key: part for key, part in self._parts.items() if key in used}
+    def _take_unneeded(self) -> list[Any]:
+        needed = frozenset().union(
+            *(output.keys for output in self._outputs), *self._loading.values(), *self._expected.values()
+        )
+        return [self._parts.pop(key) for key in list(self._parts) if key not in needed]

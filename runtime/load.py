@@ -83,9 +83,9 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     files = {model_key: model_file, lora_key: lora_file, text_key: text_file, vae_key: vae_file}
     files = {key: file for key, file in files.items() if key and file}
     held_parts.keep_for(node_id, files)
-    missing = [file for key, file in files.items() if not held_parts.holds(key)]
-    paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
     try:
+        missing = [file for key, file in files.items() if not held_parts.holds(key)]
+        paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
         with _read_ahead(paths, plan) as ahead:
             model = held_parts.get_or_load(
                 model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table, ahead)
@@ -102,7 +102,7 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
         measure_runs(model, node_id, plan.request)
         held_parts.let_go_with(model, node_id)
     except BaseException:
-        held_parts.forget(node_id)  # nothing else would let go of what was loaded before it failed
+        held_parts.forget(node_id)
         raise
     return LoadedParts(model, clip, vae)
 

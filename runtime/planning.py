@@ -19,6 +19,18 @@ def plan_fingerprint(load_plan: LoadPlan) -> str:
     """What ComfyUI's cache compares: the chosen files with their stamps, and the settings; never free memory."""
     parts = [load_plan.release, load_plan.recipe, str(load_plan.modulation_table), load_plan.error]
     for file in load_plan.files:
-        stamp = file_stamp(full_path(file.folder, file.listed_name)) if file.on_disk else "missing"
-        parts.append(f"{file.role}={file.folder}/{file.listed_name or file.name}@{stamp}")
+        place = f"{file.folder}/{file.listed_name or file.name}"
+        parts.append(f"{file.role}={place}@{_stamp(file.folder, file.listed_name) if file.on_disk else 'missing'}")
     return "|".join(parts)
+
+
+def files_fingerprint() -> str:
+    """Every model file that could be chosen, with its stamp."""
+    return "|".join(f"{f.folder}/{f.listed_name}@{_stamp(f.folder, f.listed_name)}" for f in find_model_files())
+
+
+def _stamp(folder: str, listed_name: str) -> str:
+    try:
+        return str(file_stamp(full_path(folder, listed_name)))
+    except OSError:
+        return "gone"
