@@ -125,7 +125,9 @@ def get_chosen(role: str, request: LoadRequest, files: Iterable[FoundFile]) -> C
     if matches:
         match = matches[0]
         if match.identity is None:
-            cure = "Put a good copy there, name another file, or set the input back to 'auto'."
+            cure = "Name another file, or set the input back to 'auto'."
+            if match.broken:
+                cure = "Put a good copy there, name another file, or set the input back to 'auto'."
             raise FileChoiceError(f"{match.listed_name} in models/{folder} cannot be used: {match.problem}. {cure}")
         return _choice_of(match, match.identity)
     row = find_catalog_file(wanted)

@@ -100,7 +100,7 @@ class LoadPlan:
     """What Load Qwen-Image will do on this machine and why. Made by planner.plan.plan, changed by nothing.
 
     `error` is "" when the plan can be carried out (after fetching what is missing); otherwise it is one message with
-    every reason and the next step, and `files` and `stages` may be empty.
+    every reason and the next step, and `files` and `stages` may be empty. `error_changes`: as a warning's `changes`.
     """
 
     request: LoadRequest
@@ -121,6 +121,7 @@ class LoadPlan:
     height: int
     warnings: tuple[PlanWarning, ...]
     refusals: tuple[Refusal, ...]
+    error_changes: tuple[tuple[str, str], ...] = ()
 
     @property
     def missing(self) -> tuple[PlannedFile, ...]:

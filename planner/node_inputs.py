@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from .hardware import GIB
-from .plan import find_request_error
 from .releases import QWEN_IMAGE, RELEASES
 from .request import AUTO, MODULATION_CHOICES, PRECISIONS, RECIPES, TEXT_ENCODER_DEVICES, LoadRequest
 
@@ -55,11 +54,7 @@ def read_inputs(query: Mapping[str, str]) -> LoadRequest:
         if name not in DEFAULT_INPUTS:
             raise BadInputError(f"There is no input '{name[:50]}'.")
         values[name] = _read_input(name, text)
-    request = request_from_inputs(values)
-    problem = find_request_error(request)
-    if problem:
-        raise BadInputError(problem)
-    return request
+    return request_from_inputs(values)
 
 
 def _read_input(name: str, text: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .candidates import Candidate, build_candidates
@@ -32,6 +32,7 @@ from .memory import (
 from .plan_warnings import (
     advise_fast_disk,
     find_plan_warnings,
+    warn_of_broken,
     warn_of_little_vram,
     warn_of_misplaced,
     warn_of_rereading,
@@ -52,17 +53,24 @@ def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -
     broken = broken_files(files)
     error = find_request_error(request)
     if error:
-        return _refused(request, hardware, error, broken)
-    try:
-        chosen = {role: get_chosen(role, request, files) for role in ROLES}
-    except FileChoiceError as error_of_user:
-        return _refused(request, hardware, str(error_of_user), broken)
+        has_recipe = request.recipe == AUTO or request.recipe in release.settings
+        return _refused(request, hardware, error, broken, () if has_recipe else ("recipe",))
+    chosen: dict[str, Choice | None] = {}
+    bad_names: dict[str, str] = {}
+    for role in ROLES:
+        try:
+            chosen[role] = get_chosen(role, request, files)
+        except FileChoiceError as error_of_user:
+            bad_names[file_input(role)] = str(error_of_user)
+    if bad_names:
+        return _refused(request, hardware, "\n".join(bad_names.values()), broken, bad_names)
     encoder_refusals: list[Refusal] = []
     named_encoder = chosen[ROLE_TEXT_ENCODER]
     problem = find_encoder_refusal(named_encoder, request, hardware, explicit=True) if named_encoder else ""
     if named_encoder and problem:
         cure = "Set text_encoder_file to 'auto', or name another file."
-        return _refused(request, hardware, f"{named_encoder.name} cannot be used here: {problem}. {cure}", broken)
+        error = f"{named_encoder.name} cannot be used here: {problem}. {cure}"
+        return _refused(request, hardware, error, broken, (file_input(ROLE_TEXT_ENCODER),))
     text_encoder = named_encoder or best_text_encoder(request, hardware, files, encoder_refusals)
     encoder_bytes = encoder_bytes_on(text_encoder, encoder_device(request, hardware)) if text_encoder else 0
     candidates, spoiled, refusals = build_candidates(
@@ -71,10 +79,11 @@ def plan(request: LoadRequest, hardware: Hardware, files: Sequence[FoundFile]) -
     if not candidates:
         # A file of another role, damaged or not, has nothing to do with it.
         models = [r for r in broken if r.name.startswith(f"models/{FOLDERS[ROLE_DIFFUSION_MODEL]}/")]
-        return _refused(request, hardware, _nothing_usable(request, models + refusals), broken + refusals)
+        error = _nothing_usable(request, models + refusals)
+        return _refused(request, hardware, error, broken + refusals, _to_reset(request))
     refusals = broken + refusals + encoder_refusals
     if text_encoder is None:
-        return _refused(request, hardware, _nothing_usable(request, refusals), refusals)
+        return _refused(request, hardware, _nothing_usable(request, refusals), refusals, _to_reset(request))
     best = candidates[0]
     vae = chosen[ROLE_VAE] or next(c for c in _vaes_by_preference(files) if c.identity.vae_kind == release.vae_kind)
     others = candidates, spoiled
@@ -134,6 +143,7 @@ def _assemble(
         *best.defects,
         *find_machine_warnings(hardware, release, best.recipe),
         *(w for file in planned if not file.on_disk for w in warn_of_misplaced(file, files)),
+        *warn_of_broken(release, planned, files),
         *([warn_of_rereading(ram_needed, hardware, best)] if rereads else advise_fast_disk(best.sample, hardware)),
         *([warn_of_little_vram(usable, needed, is_limited=is_limited)] if needed > usable else []),
         *find_plan_warnings(request, release, best, text_encoder, vae, *others, files),
@@ -187,14 +197,26 @@ def _nothing_usable(request: LoadRequest, refusals: Sequence[Refusal]) -> str:
         if value != AUTO
     ]
     what = f" with {' and '.join(wanted)}" if wanted else ""
-    named = [file_input(role) for role in (ROLE_DIFFUSION_MODEL, ROLE_LORA) if request.names_file(role)]
-    to_reset = [*(["recipe and precision"] if wanted else []), *named]
+    to_reset = _to_reset(request)
     cure = f"Set {' and '.join(to_reset)} to 'auto'" if to_reset else "Use a machine with more memory"
-    other = "" if named else ", or name a file in diffusion_model_file"
+    other = "" if any(name.endswith("_file") for name in to_reset) else ", or name a file in diffusion_model_file"
     return f"No {request.release} model can be used{what}: {reasons}. {cure}{other}."
 
 
-def _refused(request: LoadRequest, hardware: Hardware, error: str, refusals: Sequence[Refusal]) -> LoadPlan:
+def _to_reset(request: LoadRequest) -> list[str]:
+    """The inputs that leave too little to choose from."""
+    wanted = [name for name in ("recipe", "precision") if getattr(request, name) != AUTO]
+    return wanted + [file_input(role) for role in (ROLE_DIFFUSION_MODEL, ROLE_LORA) if request.names_file(role)]
+
+
+def _refused(
+    request: LoadRequest,
+    hardware: Hardware,
+    error: str,
+    refusals: Sequence[Refusal],
+    to_reset: Iterable[str] = (),
+) -> LoadPlan:
+    """A plan that cannot be carried out; setting the inputs `to_reset` to auto is what may help."""
     return LoadPlan(
         request=request,
         hardware=hardware,
@@ -214,4 +236,5 @@ def _refused(request: LoadRequest, hardware: Hardware, error: str, refusals: Seq
         height=RELEASES[request.release].height,
         warnings=tuple(find_machine_warnings(hardware, RELEASES[request.release])),
         refusals=tuple(refusals),
+        error_changes=tuple((name, AUTO) for name in to_reset),
     )

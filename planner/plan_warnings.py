@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from .candidates import FETCH_STEP_BYTES, Candidate, rank
+from .catalog import find_catalog_file
 from .catalog_file import FOLDERS
 from .choices import Choice
 from .found_file import FoundFile, Identity
@@ -103,8 +104,8 @@ def _warn_of_lora(request: LoadRequest, best: Candidate, lora: Choice) -> Iterat
         yield PlanWarning(
             "recipe_of_lora",
             f"recipe is '{request.recipe}', but {lora.name} is for '{best.recipe}', whose settings are used.",
-            f"Set recipe to '{best.recipe}', or lora_file back to auto.",
-            (("recipe", best.recipe),),
+            f"Set lora_file back to auto, or recipe to '{best.recipe}'.",
+            (("lora_file", AUTO),),
         )
     elif not best.as_asked:
         yield PlanWarning(
@@ -156,6 +157,23 @@ def _warn_of_same_names(choice: Choice, files: Sequence[FoundFile]) -> Iterator[
             f"{used.listed_name} ({gib(used.size_bytes)}) is used, not {names}.",
             "Remove the copies you do not need, or name the file with its subfolder in the node.",
         )
+
+
+def warn_of_broken(
+    release: Release, planned: Sequence[PlannedFile], files: Sequence[FoundFile]
+) -> Iterator[PlanWarning]:
+    """Damaged files of the release, which are passed over. Those in the way of a download are told of elsewhere."""
+    good = {file.listed_name for file in files if file.identity}
+    for file in files:
+        row = find_catalog_file(file.name)
+        is_wanted = row is not None and row.folder == file.folder and row.release in ("", release.name)
+        is_in_the_way = any(p.name == file.name and not p.on_disk for p in planned)
+        if file.broken and is_wanted and not is_in_the_way and file.listed_name not in good:
+            yield PlanWarning(
+                "broken_file",
+                f"models/{file.folder}/{file.listed_name} is passed over, for it cannot be used: {file.problem}.",
+                "Delete it, or put a good copy there.",
+            )
 
 
 def _kind_of(identity: Identity) -> str:

@@ -1,4 +1,4 @@
-"""How long loaded models live, under each way in which ComfyUI keeps results; told by its log and by counting models."""
+"""How long models live, under each way in which ComfyUI keeps results; told by its log and by counting them."""
 
 from __future__ import annotations
 

@@ -253,3 +253,43 @@ def test_fast_disk_is_advised_where_it_shortens_runs() -> None:
     assert not said(SMALL), "this ComfyUI decides by itself, or was started with it"
     assert not said(started_without(SMALL, 64)), "RAM enough for all copies"
     assert not said(started_without(machine("4060Ti-16"))), "nothing is moved"
+
+
+def test_every_unknown_file_is_named_at_once_and_can_be_reset() -> None:
+    wish = replace(QWEN, diffusion_model_file="a.safetensors", lora_file="b.safetensors", vae_file=VAE)
+    made = plan(wish, SMALL, files_of("six"))
+    assert "'a.safetensors' in models/diffusion_models" in made.error
+    assert "'b.safetensors' in models/loras" in made.error
+    assert dict(made.error_changes) == {"diffusion_model_file": "auto", "lora_file": "auto"}
+    assert not plan(replace(wish, **dict(made.error_changes)), SMALL, files_of("six")).error
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        LoadRequest("Qwen-Image-Layered", recipe="Lightning 4 steps"),
+        LoadRequest("Qwen-Image-2512", precision="nvfp4"),
+        LoadRequest("Qwen-Image-2512", recipe="Lightning 4 steps", diffusion_model_file=BASE_FP8, precision="bf16"),
+    ],
+    ids=["recipe", "precision", "file and precision"],
+)
+def test_what_an_error_asks_to_set_back_can_be_planned(wish: LoadRequest) -> None:
+    refused = plan(wish, SMALL, files_of("six"))
+    assert refused.error
+    assert refused.error_changes
+    assert not plan(replace(wish, **dict(refused.error_changes)), SMALL, files_of("six")).error
+
+
+def test_a_damaged_file_of_a_known_name_is_told_of_even_if_another_is_used() -> None:
+    files = (broken("diffusion_model", BASE_FP8, "it is truncated"), on_disk(DISTILL_FP8), on_disk(TEXT), on_disk(VAE))
+    made = plan(QWEN, SMALL, files)
+    assert made.get_file("diffusion_model").name == DISTILL_FP8
+    assert f"models/diffusion_models/{BASE_FP8} is passed over" in warning_of(made, "broken_file").message
+    in_the_way = plan(replace(QWEN, recipe="base"), SMALL, files)
+    assert "fetch it again" in warning_of(in_the_way, "broken_file").cure
+
+
+def test_a_lora_that_asks_for_another_recipe_gives_way_to_the_one_chosen() -> None:
+    wish = replace(QWEN, recipe="base", lora_file=L4_FP8)
+    cure = warning_of(plan(wish, SMALL, files_of("six+fp8 L4")), "recipe_of_lora")
+    assert plan(changed(wish, cure), SMALL, files_of("six+fp8 L4")).recipe == "base"
