@@ -1,10 +1,12 @@
 """Fetches catalog files into the model folders.
 
-1. Choose the folder of each file; it can be written, and the file's name there is free or already holds the file.
+1. The name of each file is free in all its folders, or holds the file already; one of the folders can be written.
 2. Use what this disk has: the same bytes under another name, or in the Hugging Face cache (size, then sha256).
 3. Ask the hub for the size, hash and commit of the rest, and refuse where that is not the file the catalog knows.
-4. Check the room for everything, on each volume. Until here not one byte of a file has moved (download_prepare).
-5. File by file, holding the lock of the target's staging folder, so that of two ComfyUI that want it one fetches:
+4. Choose the folder of each file: where it can be a link or an earlier attempt left a part of it, else the first that
+   has room for all of it.
+5. Check the room for everything, on each volume. Until here not one byte of a file has moved (download_prepare).
+6. File by file, holding the lock of the target's staging folder, so that of two ComfyUI that want it one fetches:
    a. another process may have brought it meanwhile: then it is there;
    b. go on with what an earlier attempt left, or start; the bytes go through a Sink, which counts and hashes them;
    c. check size, sha256 and header; a wrong hash after a resumed transfer earns one fresh start;
@@ -103,6 +105,7 @@ def _use(source: Path, item: Item, control: Control) -> None:
     except OSError:
         log.info("%s is on another disk as %s: copying it, nothing is fetched.", item.row.name, source)
     control.unless_stopped(partial(clean_staging, item.target, item.row, item.partial))
+    check_room(item.target, item.size_bytes, item.row)
     control.note("copying it from another disk of this computer")
     sink = _open_sink(item, control)
     try:
@@ -138,7 +141,7 @@ def _receive(item: Item, control: Control) -> None:
     if item.remote is None:
         raise ValueError(f"{item.row.name} was not looked up on the hub")
     kept = kept_bytes(item.partial)
-    check_room(item.target, item.size_bytes - kept, item.row)
+    check_room(item.target, item.size_bytes - kept, item.row, kept)
     sink = _open_sink(item, control)
     try:
         if kept:

@@ -76,7 +76,7 @@ def clean_staging(target: Path, row: CatalogFile, wanted: Path) -> None:
 
 def kept_bytes(partial: Path) -> int:
     """Bytes of an earlier attempt, 0 if there are none."""
-    return partial.stat().st_size if partial.exists() else 0
+    return os.path.getsize(partial) if os.path.exists(partial) else 0
 
 
 def check_whole(path: Path) -> SafetensorsHeader:

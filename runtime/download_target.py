@@ -7,13 +7,15 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from ..planner.catalog_file import OLD_FOLDERS, CatalogFile
 from ..planner.memory import gib
 from .download_errors import DiskFullError, NoPermissionError
 from .download_explain import cannot_write
-from .download_staging import staging_of
+from .download_staging import STAGING, partial_path, staging_of
 
 SPARE_BYTES = 64 * 1024 * 1024
 FindRoots = Callable[[str], list[str]]
@@ -74,29 +76,72 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing_folder(path)).free
 
 
-def check_room(target: Path, needed_bytes: int, row: CatalogFile) -> None:
-    """Raises DiskFullError when `needed_bytes` for `row` do not fit on the volume of `target`."""
-    _refuse_if_full(free_bytes(target), needed_bytes, f"{row.name} needs", row.folder)
+def is_writable(root: Path, row: CatalogFile) -> bool:
+    """True if `row` can be written to `root`, which is made where it does not exist."""
+    try:
+        _check_writable(root, row)
+    except NoPermissionError:
+        return False
+    return True
 
 
-def check_room_for_all(needed: Mapping[Path, int], rows: list[CatalogFile]) -> None:
-    """Raises DiskFullError when the files together (target folder -> bytes) do not fit on some volume."""
+def can_link(source: Path, root: Path, row: CatalogFile) -> bool:
+    """True if `row` in `root` can be a hard link to `source`: found out by making one in the staging folder.
+
+    One volume is not enough: some have no links, and a user may have no right to link to another user's file.
+    """
+    try:
+        is_near = os.stat(source).st_dev == os.stat(existing_folder(root)).st_dev
+    except OSError:
+        return False
+    if not is_near or not is_writable(root, row):
+        return False
+    probe = partial_path(root, row, f"link {uuid4().hex}")
+    try:
+        os.link(os.path.realpath(source), probe)
+    except OSError:
+        return False
+    with suppress(OSError):  # a virus scanner may hold it; clean_staging removes it later
+        probe.unlink()
+    return True
+
+
+def has_room(target: Path, needed_bytes: int) -> bool:
+    """True if `needed_bytes` fit on the volume of `target`."""
+    return needed_bytes <= 0 or free_bytes(target) >= needed_bytes + SPARE_BYTES
+
+
+def check_room(target: Path, needed_bytes: int, row: CatalogFile, kept: int = 0) -> None:
+    """Raises DiskFullError when `needed_bytes` for `row`, beside the `kept` ones, do not fit on `target`'s volume."""
+    _refuse_if_full(target, needed_bytes, f"{row.name} needs", row.folder, kept)
+
+
+def check_room_for_all(needed: Mapping[Path, int], kept: Mapping[Path, int], rows: list[CatalogFile]) -> None:
+    """Raises DiskFullError when the files together (target folder -> bytes) do not fit on some volume.
+
+    `kept` (target folder -> bytes) is what earlier attempts left of them.
+    """
     on_volume: defaultdict[int, int] = defaultdict(int)
     for target, size in needed.items():
         on_volume[os.stat(target).st_dev] += size
     for target in needed:
         names = ", ".join(row.name for row in rows)
         wanted = on_volume[os.stat(target).st_dev]
-        _refuse_if_full(free_bytes(target), wanted, f"The missing files ({names}) need", target.name)
+        _refuse_if_full(target, wanted, f"The missing files ({names}) need", target.name, kept[target])
 
 
-def _refuse_if_full(free: int, needed: int, who_needs: str, folder: str) -> None:
-    if needed and free < needed + SPARE_BYTES:
-        raise DiskFullError(
-            f"{who_needs} {gib(needed)} on the disk of models/{folder}, which has {gib(free)} free. Nothing was "
-            f"fetched. Free {gib(needed + SPARE_BYTES - free)} there, or name a folder on a larger disk with "
-            "is_default in extra_model_paths.yaml."
-        )
+def _refuse_if_full(target: Path, needed: int, who_needs: str, folder: str, kept: int) -> None:
+    if has_room(target, needed):
+        return
+    free = free_bytes(target)
+    more, begin_anew = "", ""
+    if kept:  # the next attempt goes on with it in this folder, whichever is the default
+        more, begin_anew = " more", f"delete {STAGING} in it ({gib(kept)} of an earlier download) and "
+    raise DiskFullError(
+        f"{who_needs} {gib(needed)}{more} on the disk of models/{folder}, which has {gib(free)} free. Nothing was "
+        f"fetched. Free {gib(needed + SPARE_BYTES - free)} there, or {begin_anew}name a folder on a larger disk with "
+        "is_default in extra_model_paths.yaml."
+    )
 
 
 def _check_writable(root: Path, row: CatalogFile) -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import queue
 import random
+import shutil
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +85,11 @@ class Worker:
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
         self.process.stdin.flush()
 
-    def start(self, models: Path, *rows: Mapping[str, Any], patience: list[float] | None = None) -> None:
-        folders = {"vae": [str(models / "vae")], "loras": [str(models / "loras")]}
+    def start(
+        self, models: Path, *rows: Mapping[str, Any], patience: list[float] | None = None, more: Path | None = None
+    ) -> None:
+        """Fetch `rows` into `models`, or where that is not good into the models folder `more`."""
+        folders = {name: [str(place / name) for place in (models, more) if place] for name in ("vae", "loras")}
         self.order({"rows": rows, "roots": folders, "patience": patience})
 
     def next(self, timeout: float = 60) -> dict[str, Any] | None:
@@ -106,8 +111,8 @@ class Worker:
                 return state
         raise AssertionError(f"it ended before: {message} {self.log()[-2000:]}")
 
-    def fetch(self, models: Path, *rows: Mapping[str, Any]) -> dict[str, Any]:
-        self.start(models, *rows)
+    def fetch(self, models: Path, *rows: Mapping[str, Any], more: Path | None = None) -> dict[str, Any]:
+        self.start(models, *rows, more=more)
         return self.end()
 
     def log(self) -> str:
@@ -165,10 +170,31 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """A volume of 128 MiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small tmpfs needs root on Linux")
+    command = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=False)
+
+
 def wrong_files(models: Path, served: Mapping[str, bytes]) -> list[str]:
     """Files under final names whose bytes are not those that the hub serves."""
     found = [path for path in models.rglob("*") if path.is_file() and STAGING not in path.parts]
     return [path.name for path in found if path.read_bytes() != served.get(path.name)]
+
+
+def fill(path: Path) -> None:
+    """Write until the volume is full."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(MIB)):
+            pass
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from download_fixtures import MIB, NAME, REPO, SIZE, StartWorker, Worker, model_bytes, row, wrong_files
+from download_fixtures import MIB, NAME, REPO, SIZE, StartWorker, Worker, fill, model_bytes, row, wrong_files
 from hub import Hub
 from hub_server import COMMIT
 from qwen_image_loader.planner.catalog import CATALOG
@@ -113,20 +110,6 @@ def test_the_hugging_face_cache_is_used_also_offline(
     assert not hub.requests
 
 
-@pytest.fixture
-def small_volume(tmp_path: Path) -> Iterator[Path]:
-    """A volume of 128 MiB."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("mounting a small tmpfs needs root on Linux")
-    command = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(mount)]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    yield mount
-    subprocess.run(["umount", "-l", str(mount)], check=False)
-
-
 def test_too_little_room_is_said_before_a_byte_moves(
     hub: Hub, worker: Worker, small_volume: Path, wanted: dict[str, object]
 ) -> None:
@@ -136,13 +119,6 @@ def test_too_little_room_is_said_before_a_byte_moves(
     assert "24 MiB" in end["error"]["message"]
     assert "68 MiB free" in end["error"]["message"]
     assert not hub.sent
-
-
-def fill(path: Path) -> None:
-    """Write until the volume is full."""
-    with path.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(MIB)):
-            pass
 
 
 def test_a_disk_that_fills_up_in_the_middle_keeps_what_arrived(
