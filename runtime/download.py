@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def _use(source: Path, item: Item, control: Control) -> None:
         _finish(sink, item, control)
     finally:
         _close(sink, control)
-        item.partial.unlink(missing_ok=True)  # a name of this attempt's own: it is in nobody's way
+        with suppress(OSError):  # a name of this attempt's own: it is in nobody's way
+            item.partial.unlink(missing_ok=True)
 
 
 def _download(item: Item, control: Control) -> None:

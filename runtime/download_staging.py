@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..planner.catalog import find_catalog_file
@@ -64,14 +65,18 @@ def partial_path(target: Path, row: CatalogFile, content_id: str) -> Path:
 
 
 def clean_staging(target: Path, row: CatalogFile, wanted: Path) -> None:
-    """Remove leftovers that no attempt can use: of other content for `row`, of files that are there, of long ago."""
+    """Remove leftovers that no attempt can use: of other content for `row`, of files that are there, of long ago.
+
+    One that cannot be removed now (on Windows: another program reads it) waits for a later download.
+    """
     for path in staging_of(target).glob(f"*{SUFFIX}"):
         name = path.name.removesuffix(SUFFIX).rpartition(".")[0]
         outdated = name == row.name and path != wanted
         arrived = find_catalog_file(name) is not None and name != row.name and (target / name).exists()
-        if outdated or arrived or time.time() - path.stat().st_mtime > KEEP_SECONDS:
-            log.info("Removing the leftover %s of an earlier download.", path.name)
-            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if outdated or arrived or time.time() - path.stat().st_mtime > KEEP_SECONDS:
+                path.unlink()
+                log.info("Removed the leftover %s of an earlier download.", path.name)
 
 
 def kept_bytes(partial: Path) -> int:
@@ -136,4 +141,5 @@ def publish(partial: Path, final: Path) -> None:
             raise name_taken(final) from None
         os.rename(partial, final)
         return
-    partial.unlink()
+    with suppress(OSError):  # on Windows a virus scanner may hold it; the file is there, clean_staging comes by later
+        partial.unlink()

@@ -190,6 +190,11 @@ def wrong_files(models: Path, served: Mapping[str, bytes]) -> list[str]:
     return [path.name for path in found if path.read_bytes() != served.get(path.name)]
 
 
+def partials(models: Path) -> list[str]:
+    """The names of all partial files."""
+    return [path.name for path in models.rglob("*.partial")]
+
+
 def fill(path: Path) -> None:
     """Write until the volume is full."""
     with path.open("wb", buffering=0) as file, suppress(OSError):

@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from download_fixtures import MIB, NAME, REPO, SIZE, StartWorker, Worker, fill, model_bytes, row, wrong_files
+from download_fixtures import MIB, NAME, REPO, SIZE, StartWorker, Worker, fill, model_bytes, partials, row, wrong_files
 from hub import Hub
 from hub_server import COMMIT
 from qwen_image_loader.planner.catalog import CATALOG
+from qwen_image_loader.planner.catalog_file import CatalogFile
+from qwen_image_loader.runtime.download import fetch_files
+from qwen_image_loader.runtime.download_control import Control
 from qwen_image_loader.runtime.download_explain import explain
-from qwen_image_loader.runtime.download_staging import StagingLock
+from qwen_image_loader.runtime.download_staging import StagingLock, clean_staging, partial_path, publish
+from qwen_image_loader.runtime.download_state import Progress
 from qwen_image_loader.runtime.download_target import existing_folder
 
 
@@ -70,6 +74,58 @@ def test_a_share_without_locks_is_used_without_them(tmp_path: Path, monkeypatch:
     lock = StagingLock(tmp_path / "staging")
     assert lock.take()
     lock.release()
+
+
+@pytest.fixture
+def held_partials(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """As on Windows while a virus scanner reads them, partial files cannot be removed; `undo` ends that."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".partial":
+            raise PermissionError(errno.EACCES, "held by another program")
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        yield patch
+
+
+def test_a_file_that_has_its_name_is_complete_though_its_partial_name_stays_for_now(
+    models: Path, data: bytes, held_partials: pytest.MonkeyPatch
+) -> None:
+    first, second = [file for file in CATALOG if file.folder == "diffusion_models"][:2]
+    target = models / first.folder
+    part, final = partial_path(target, first, "id"), target / first.name
+    part.parent.mkdir(parents=True)
+    part.write_bytes(data)
+    publish(part, final)
+    assert final.read_bytes() == data
+    next_part = partial_path(target, second, "id")
+    clean_staging(target, second, next_part)
+    assert part.exists(), "still held: the next download of this folder goes on all the same"
+    next_part.write_bytes(b"a part")
+    held_partials.undo()
+    clean_staging(target, second, next_part)
+    assert partials(models) == [next_part.name]
+    assert final.read_bytes() == data
+
+
+def test_a_copy_that_has_its_name_is_complete_though_its_partial_name_stays_for_now(
+    models: Path, wanted: dict[str, object], data: bytes, held_partials: pytest.MonkeyPatch
+) -> None:
+    (models / "vae" / "copy.safetensors").write_bytes(data)
+    link = os.link
+
+    def no_link_of_the_copy(source: str | Path, target: Path) -> None:
+        if Path(source).name == "copy.safetensors":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        link(source, target)
+
+    held_partials.setattr(os, "link", no_link_of_the_copy)
+    fetch_files([CatalogFile(**wanted)], lambda folder: [str(models / folder)], Control(Progress()))  # type: ignore[arg-type]
+    assert wrong_files(models, {NAME: data, "copy.safetensors": data}) == []
+    assert len(partials(models)) == 1
 
 
 def test_a_failing_disk_is_not_called_a_broken_connection() -> None:

@@ -56,6 +56,17 @@ def test_going_on_needs_room_for_the_rest_only(
     assert (small_volume / FOLDER / NAME).read_bytes() == data
 
 
+def test_all_bytes_that_were_left_become_the_file_without_room_and_without_a_byte_of_the_hub(
+    hub: Hub, worker: Worker, small_volume: Path, wanted: dict[str, object], data: bytes
+) -> None:
+    keep_part(small_volume, wanted, data).write_bytes(data)
+    leave_free(small_volume, MIB)
+    end = worker.fetch(small_volume, wanted)
+    assert end["finished"], end["error"]
+    assert (small_volume / FOLDER / NAME).read_bytes() == data
+    assert not hub.sent
+
+
 @pytest.mark.parametrize("is_first", [True, False], ids=["kept in the first folder", "kept in the second folder"])
 def test_a_folder_with_room_for_all_does_not_draw_a_download_away_from_what_is_kept(
     is_first: bool, hub: Hub, worker: Worker, small_volume: Path, models: Path, wanted: dict[str, object], data: bytes

@@ -7,13 +7,21 @@ import time
 from pathlib import Path
 
 import pytest
-from download_fixtures import MIB, NAME, REPO, SIZE, STAGING, StartWorker, Worker, model_bytes, row, wrong_files
+from download_fixtures import (
+    MIB,
+    NAME,
+    REPO,
+    SIZE,
+    STAGING,
+    StartWorker,
+    Worker,
+    model_bytes,
+    partials,
+    row,
+    wrong_files,
+)
 from hub import Hub
 from hub_faults import Fault
-
-
-def partials(models: Path) -> list[str]:
-    return [path.name for path in models.rglob("*.partial")]
 
 
 def cut_short(hub: Hub, start_worker: StartWorker, models: Path, wanted: dict[str, object]) -> None:
