@@ -14,6 +14,8 @@ from typing import NamedTuple
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the safetensors library's own limit
 GGUF_MAGIC = b"GGUF"
+LFS_START = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER_BYTES = 1024  # a pointer is shorter (the "Specification" of Git LFS)
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
@@ -53,7 +55,8 @@ class SafetensorsHeader:
 def header_length(first_bytes: bytes, file_size: int) -> int:
     """Length in bytes of the JSON header, from the file's first 8 bytes (more do no harm).
 
-    Raises BadFileError (empty, text, not safetensors, longer than the file) and ForeignFileError (GGUF, pickle).
+    Raises BadFileError (empty, Git LFS pointer, text, not safetensors, longer than the file) and ForeignFileError
+    (GGUF, pickle).
     """
     if file_size == 0:
         raise BadFileError("the file is empty (0 bytes)")
@@ -63,6 +66,12 @@ def header_length(first_bytes: bytes, file_size: int) -> int:
     if file_size < LENGTH_BYTES or not 0 < length <= MAX_HEADER_BYTES:
         if first_bytes[:4] == b"PK\x03\x04" or first_bytes[:2] == b"\x80\x02":
             raise ForeignFileError("it is a PyTorch pickle (.pt/.ckpt) under another name")
+        begins_so = first_bytes.startswith(LFS_START[:LENGTH_BYTES])  # usually these are all that were read
+        if begins_so and LFS_START.startswith(first_bytes[: len(LFS_START)]) and file_size < LFS_POINTER_BYTES:
+            raise BadFileError(
+                "it is a Git LFS pointer, without the model itself: fetch that with 'git lfs pull', or delete it and "
+                "let this node fetch the file"
+            )
         if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in first_bytes[:LENGTH_BYTES]):
             raise BadFileError("it is a web page or text under a model's name: the link was wrong or needed a login")
         raise BadFileError("it does not start with a safetensors header")

@@ -106,10 +106,11 @@ def test_a_file_that_is_there_is_not_asked_for(
     [
         (b"", "empty"),
         (b"<html>not a model</html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer, without the model"),
         (model_bytes(SIZE)[: SIZE // 2], "truncated"),
         (model_bytes(MIB, seed=1), "other content"),
     ],
-    ids=["empty", "page", "truncated", "another model"],
+    ids=["empty", "page", "git lfs pointer", "truncated", "another model"],
 )
 def test_a_file_in_the_way_is_named_and_left_alone(
     content: bytes, says: str, hub: Hub, worker: Worker, models: Path, wanted: dict[str, object]

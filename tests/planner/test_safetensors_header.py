@@ -20,6 +20,7 @@ HEADER = json.dumps(
     }
 ).encode()
 SIZE = 8 + len(HEADER) + 16
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 20430635136\n"
 
 
 def first_bytes(length: int) -> bytes:
@@ -44,6 +45,11 @@ START = [
     ("html", b"<!DOCTYPE html>", 5000, BadFileError, "web page"),
     ("json error page", b'{"error":"Gated"}', 5000, BadFileError, "web page"),
     ("a few letters", b"hi", 2, BadFileError, "web page"),
+    ("git lfs pointer", LFS_POINTER, len(LFS_POINTER), BadFileError, "Git LFS pointer, .* 'git lfs pull'"),
+    ("its first 8 bytes", LFS_POINTER[:8], len(LFS_POINTER), BadFileError, "Git LFS pointer"),
+    ("another version", b"version 1.0 of a text", 130, BadFileError, "web page or text"),
+    ("a long text", LFS_POINTER[:8], 5000, BadFileError, "web page or text"),
+    ("a word", b"version", 7, BadFileError, "web page or text"),
     ("gguf", b"GGUF\x03\x00\x00\x00", 5000, ForeignFileError, "ComfyUI-GGUF"),
     ("zip", b"PK\x03\x04\x14\x00\x08\x08", 5000, ForeignFileError, "pickle"),
     ("zeros", bytes(8), 5000, BadFileError, "safetensors header"),
