@@ -16,6 +16,7 @@ from .memory import (
     Weights,
     gib,
     is_resident,
+    on_processor,
     sample_activation_bytes,
     sample_stage,
     usable_vram_bytes,
@@ -27,6 +28,7 @@ from .weight_format import EXACTNESS
 # Sizes are compared in these steps, so that a difference nobody waits for does not outweigh a better recipe.
 FETCH_STEP_BYTES = 4 * GIB
 STREAM_STEP_BYTES = 2 * GIB
+ENCODER_BYTES = 16 * GIB  # the larger text encoder, where the other one may not be known yet
 PAIR = " with "
 
 
@@ -42,6 +44,8 @@ class Candidate:
     sample: StagePlan
     evaluations: int
     on_processor: bool
+    weights: Weights
+    weight_dtype: str = ""  # torch's name for what ComfyUI is told to hold the weights in; "": as it decides
     as_asked: bool = True  # False where the recipe is another than the one asked for: nothing here carries that one
 
     @property
@@ -58,12 +62,6 @@ class Candidate:
     def affords_base(self) -> bool:
         """True if the full recipe takes a bearable time: nothing is streamed and a graphics card does the sums."""
         return self.resident and not self.on_processor
-
-    @property
-    def weights(self) -> Weights:
-        """The diffusion model's bytes as they will be loaded."""
-        whole = self.diffusion_model.weights
-        return whole.without_modulation() if self.modulation_table else whole
 
 
 def rank(candidate: Candidate) -> tuple[Any, ...]:
@@ -218,9 +216,14 @@ def _judge(
     settings = release.settings[recipe]
     activation = sample_activation_bytes(release.sampled_pixels, hardware)
     usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
-    fits = is_resident(model.weights, activation + encoder_bytes, usable)
+    whole, dtype = model.weights, ""
+    if hardware.kind == KIND_CPU:
+        grown, dtype = on_processor(whole, model.identity.weight_format)
+        if is_resident(grown, activation + ENCODER_BYTES, usable):
+            whole, dtype = grown, ""
+    fits = is_resident(whole, activation + encoder_bytes, usable)
     has_table = request.modulation == "on" or (request.modulation == AUTO and not fits and not hardware.one_memory)
-    weights = model.weights.without_modulation() if has_table else model.weights
+    weights = whole.without_modulation() if has_table else whole
     sample = sample_stage(weights, activation, usable, hardware, steps=settings.steps, has_table=has_table)
     lora_identity = lora.identity if lora else None
     defects = tuple(find_defects(release.name, model.identity, lora_identity, hardware))
@@ -234,6 +237,8 @@ def _judge(
         sample,
         evaluations,
         on_processor=hardware.kind == KIND_CPU,
+        weights=weights,
+        weight_dtype=dtype,
         as_asked=request.recipe in (AUTO, recipe),
     )
 

@@ -101,6 +101,7 @@ class LoadPlan:
 
     `error` is "" when the plan can be carried out (after fetching what is missing); otherwise it is one message with
     every reason and the next step, and `files` and `stages` may be empty. `error_changes`: as a warning's `changes`.
+    `weight_dtype`: torch's name of the dtype in which ComfyUI is told to hold the diffusion model; "" where it decides.
     """
 
     request: LoadRequest
@@ -122,6 +123,7 @@ class LoadPlan:
     warnings: tuple[PlanWarning, ...]
     refusals: tuple[Refusal, ...]
     error_changes: tuple[tuple[str, str], ...] = ()
+    weight_dtype: str = ""
 
     @property
     def missing(self) -> tuple[PlannedFile, ...]:

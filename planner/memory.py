@@ -27,6 +27,13 @@ WRITING_HEAD_BYTES = 152_064 * 3_584 * 2  # tokens x width in bf16, in every for
 MODULATION_SHARE = 6_796_984_320 / 20_430_401_088
 BLOCKS = 60
 STREAM_BUFFERS = 2  # the host's offload streams, each holding one block
+FP32_BYTES = 4
+PLAIN_FORMATS = {  # bytes a value, and torch's name
+    "bf16": (2, "bfloat16"),
+    "fp16": (2, "float16"),
+    "fp8_e4m3fn": (1, "float8_e4m3fn"),
+    "fp8_e5m2": (1, "float8_e5m2"),
+}
 HOST_RAM_BYTES = 3 * GIB  # the operating system, Python, PyTorch and ComfyUI themselves; estimate
 
 
@@ -54,6 +61,18 @@ class Weights:
     def without_modulation(self) -> Weights:
         """The same model with its modulation layers replaced by a table."""
         return Weights(self.weight_bytes - self.modulation_bytes, 0, self.block_bytes)
+
+
+def on_processor(weights: Weights, weight_format: str) -> tuple[Weights, str]:
+    """A diffusion model as a processor gets it: how ComfyUI would hold it, and the torch dtype of the file itself.
+
+    ComfyUI (model_management.unet_dtype, 0.33.0) makes fp32 of plain weights there, four times the size of an fp8 file,
+    also where RAM cannot hold that, unless it is told a dtype. "" where it keeps what is in the file.
+    """
+    value_bytes, dtype = PLAIN_FORMATS.get(weight_format, (FP32_BYTES, ""))
+    factor = FP32_BYTES // value_bytes
+    grown = Weights(weights.weight_bytes * factor, weights.modulation_bytes * factor, weights.block_bytes * factor)
+    return grown, dtype
 
 
 def usable_vram_bytes(hardware: Hardware, limit_bytes: int = 0) -> int:

@@ -167,6 +167,7 @@ def _assemble(
         height=release.height,
         warnings=tuple(warnings),
         refusals=tuple(refusals),
+        weight_dtype=best.weight_dtype,
     )
 
 

@@ -77,7 +77,7 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
     on_cpu = plan.request.text_encoder_device == "cpu"
     model_file, lora_file = plan.get_file(ROLE_DIFFUSION_MODEL), plan.find_file(ROLE_LORA)
     text_file, vae_file = plan.get_file(ROLE_TEXT_ENCODER), plan.get_file(ROLE_VAE)
-    model_key = (*_stamp(model_file), plan.modulation_table)
+    model_key = (*_stamp(model_file), plan.modulation_table, plan.weight_dtype)
     lora_key = (model_key, _stamp(lora_file), plan.settings.lora_strength) if lora_file else None
     text_key, vae_key = (*_stamp(text_file), on_cpu), _stamp(vae_file)
     files = {model_key: model_file, lora_key: lora_file, text_key: text_file, vae_key: vae_file}
@@ -87,9 +87,7 @@ def load_plan(plan: LoadPlan, node_id: str) -> LoadedParts:
         missing = [file for key, file in files.items() if not held_parts.holds(key)]
         paths = {file.role: full_path(file.folder, file.listed_name) for file in missing}
         with _read_ahead(paths, plan) as ahead:
-            model = held_parts.get_or_load(
-                model_key, lambda: _load_diffusion_model(model_file, plan.modulation_table, ahead)
-            )
+            model = held_parts.get_or_load(model_key, lambda: _load_diffusion_model(model_file, plan, ahead))
             ahead.watch(ROLE_DIFFUSION_MODEL, getattr(model.model.diffusion_model, "transformer_blocks", ()))
             if lora_file and lora_key:
                 base, strength = model, plan.settings.lora_strength
@@ -145,13 +143,14 @@ def _stamp(file: PlannedFile) -> tuple[str, str, tuple[int, int]]:
     return file.role, file.listed_name, stamp
 
 
-def _load_diffusion_model(file: PlannedFile, modulation_table: bool, ahead: ReadAhead) -> ModelPatcher:
+def _load_diffusion_model(file: PlannedFile, plan: LoadPlan, ahead: ReadAhead) -> ModelPatcher:
     path = full_path(file.folder, file.listed_name)
-    model = comfy.sd.load_diffusion_model(path)
-    reason = modulation.find_unsupported(model) if modulation_table else None
+    options = {"dtype": getattr(torch, plan.weight_dtype)} if plan.weight_dtype else {}
+    model = comfy.sd.load_diffusion_model(path, model_options=options)
+    reason = modulation.find_unsupported(model) if plan.modulation_table else None
     if reason:
         log.warning("The modulation table is not used for %s: %s", file.listed_name, reason)
-    elif modulation_table:
+    elif plan.modulation_table:
         rows_folder, tell = own_folder(MODULATION_FOLDER), partial(ahead.reached, MODULATION)
         model = modulation.apply_modulation_table(model, path, rows_folder, before_reading=tell)
     if is_on("block-prefetch"):

@@ -17,7 +17,8 @@ def plan_for(request: LoadRequest) -> LoadPlan:
 
 def plan_fingerprint(load_plan: LoadPlan) -> str:
     """What ComfyUI's cache compares: the chosen files with their stamps, and the settings; never free memory."""
-    parts = [load_plan.release, load_plan.recipe, str(load_plan.modulation_table), load_plan.error]
+    parts = [load_plan.release, load_plan.recipe, str(load_plan.modulation_table), load_plan.weight_dtype]
+    parts.append(load_plan.error)
     for file in load_plan.files:
         place = f"{file.folder}/{file.listed_name or file.name}"
         parts.append(f"{file.role}={place}@{_stamp(file.folder, file.listed_name) if file.on_disk else 'missing'}")

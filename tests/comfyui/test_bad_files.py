@@ -192,21 +192,25 @@ def test_a_file_that_is_replaced_is_seen_at_the_next_run(bad_server: ComfyServer
     assert bad_server.run(graph).status == "success"
 
 
-def test_a_file_that_changes_under_the_plan_is_not_loaded(comfyui_host: Host, bad_server: ComfyServer) -> None:
-    """The plan is made, then the VAE is swapped, then the plan is carried out."""
-    models = bad_server.base / "models"
-    code = f"""
+IN_PROCESS = """
 import os, shutil, folder_paths
 from server import PromptServer
 import asyncio
 PromptServer(asyncio.new_event_loop())
 for name in ("diffusion_models", "text_encoders", "vae", "loras"):
-    folder_paths.add_model_folder_path(name, os.path.join({str(models)!r}, name), is_default=True)
+    folder_paths.add_model_folder_path(name, os.path.join({models!r}, name), is_default=True)
 from qwen_image_loader.planner.request import LoadRequest
 from qwen_image_loader.runtime.load import LoadError, load_plan
 from qwen_image_loader.runtime.planning import plan_for
 plan = plan_for(LoadRequest("Qwen-Image", recipe="base"))
-vae = os.path.join({str(models)!r}, "vae", "qwen_image_vae.safetensors")
+"""
+
+
+def test_a_file_that_changes_under_the_plan_is_not_loaded(comfyui_host: Host, bad_server: ComfyServer) -> None:
+    """The plan is made, then the VAE is swapped, then the plan is carried out."""
+    models = str(bad_server.base / "models")
+    code = f"""
+vae = os.path.join({models!r}, "vae", "qwen_image_vae.safetensors")
 data = open(vae, "rb").read()
 os.unlink(vae)
 open(vae, "wb").write(data[:-100])
@@ -218,7 +222,24 @@ except LoadError as error:
 finally:
     open(vae, "wb").write(data)
 """
-    assert "models/vae/qwen_image_vae.safetensors was replaced" in run_in_comfyui(comfyui_host, code)
+    said = run_in_comfyui(comfyui_host, IN_PROCESS.format(models=models) + code)
+    assert "models/vae/qwen_image_vae.safetensors was replaced" in said
+
+
+def test_weights_are_held_in_the_dtype_that_the_plan_names(comfyui_host: Host, bad_server: ComfyServer) -> None:
+    code = """
+from dataclasses import replace
+held = []
+for dtype in ("", "float8_e4m3fn"):
+    model = load_plan(replace(plan, weight_dtype=dtype), "1").model
+    weight = model.model.diffusion_model.transformer_blocks[0].img_mlp.net[2].weight
+    held.append([str(weight.dtype), str(model.model.get_dtype_inference())])
+answer(held)
+"""
+    models = str(bad_server.base / "models")
+    as_comfyui_likes, as_told = run_in_comfyui(comfyui_host, IN_PROCESS.format(models=models) + code)
+    assert as_comfyui_likes == ["torch.float32", "torch.float32"]
+    assert as_told == ["torch.float8_e4m3fn", "torch.float32"]
 
 
 def test_a_lora_that_fits_nothing_is_not_silently_ignored(bad_server: ComfyServer) -> None:

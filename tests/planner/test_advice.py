@@ -293,3 +293,19 @@ def test_a_lora_that_asks_for_another_recipe_gives_way_to_the_one_chosen() -> No
     wish = replace(QWEN, recipe="base", lora_file=L4_FP8)
     cure = warning_of(plan(wish, SMALL, files_of("six+fp8 L4")), "recipe_of_lora")
     assert plan(changed(wish, cure), SMALL, files_of("six+fp8 L4")).recipe == "base"
+
+
+@pytest.mark.parametrize(
+    ("ram_gib", "files", "dtype", "gib_held"),
+    [(32, "six", "float8_e4m3fn", 19.0), (64, "six", "bfloat16", 38.1), (128, "six", "", 76.1), (64, "2511", "", 19.1)],
+)
+def test_a_processor_is_told_a_dtype_where_it_would_take_more_than_there_is(
+    ram_gib: int, files: str, dtype: str, gib_held: float
+) -> None:
+    """ComfyUI makes fp32 of plain weights there, 76 GiB, also with 48 GiB of RAM; quantized ones stay as they are."""
+    release = "Qwen-Image-Edit-2511" if files == "2511" else "Qwen-Image"
+    made = plan(LoadRequest(release), machine("cpu-64", ram_gib), files_of(files))
+    assert made.weight_dtype == dtype
+    assert made.stages[1].resident_bytes / GIB == pytest.approx(gib_held, rel=0.02)
+    assert made.ram_needed_bytes <= ram_gib * GIB
+    assert not plan(LoadRequest(release), SMALL, files_of(files)).weight_dtype, "a card is asked nothing"
