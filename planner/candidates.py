@@ -14,9 +14,10 @@ from .load_plan import ROLE_DIFFUSION_MODEL, ROLE_LORA, PlanWarning, Refusal, St
 from .memory import (
     HOST_RAM_BYTES,
     Weights,
+    as_held,
+    dtype_of_file,
     gib,
     is_resident,
-    on_processor,
     sample_activation_bytes,
     sample_stage,
     usable_vram_bytes,
@@ -216,11 +217,10 @@ def _judge(
     settings = release.settings[recipe]
     activation = sample_activation_bytes(release.sampled_pixels, hardware)
     usable = usable_vram_bytes(hardware, request.vram_limit_bytes)
-    whole, dtype = model.weights, ""
-    if hardware.kind == KIND_CPU:
-        grown, dtype = on_processor(whole, model.identity.weight_format)
-        if is_resident(grown, activation + ENCODER_BYTES, usable):
-            whole, dtype = grown, ""
+    weight_format = model.identity.weight_format
+    whole, dtype = as_held(model.weights, weight_format, hardware), ""
+    if hardware.kind == KIND_CPU and not is_resident(whole, activation + ENCODER_BYTES, usable):
+        whole, dtype = model.weights, dtype_of_file(weight_format)
     fits = is_resident(whole, activation + encoder_bytes, usable)
     has_table = request.modulation == "on" or (request.modulation == AUTO and not fits and not hardware.one_memory)
     weights = whole.without_modulation() if has_table else whole

@@ -45,6 +45,11 @@ class Hardware:
     fast_disk_is_off: bool = False
 
     @property
+    def multiplies_fp8(self) -> bool:
+        """True for cards that compute in fp8: NVIDIA's since Ada (model_management.supports_fp8_compute)."""
+        return self.kind == KIND_CUDA and (self.compute_capability or (0, 0)) >= (8, 9)
+
+    @property
     def one_memory(self) -> bool:
         """True where weights in "VRAM" and weights in RAM are the same bytes."""
         return self.kind in (KIND_CPU, KIND_MPS)

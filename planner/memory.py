@@ -28,6 +28,7 @@ MODULATION_SHARE = 6_796_984_320 / 20_430_401_088
 BLOCKS = 60
 STREAM_BUFFERS = 2  # the host's offload streams, each holding one block
 FP32_BYTES = 4
+WEIGHTS_SHARE = 0.88  # of a card, for weights (model_management.maximum_vram_for_weights)
 PLAIN_FORMATS = {  # bytes a value, and torch's name
     "bf16": (2, "bfloat16"),
     "fp16": (2, "float16"),
@@ -58,21 +59,35 @@ class Weights:
         modulation = int(size_bytes * MODULATION_SHARE)
         return Weights(size_bytes, modulation, (size_bytes - modulation) // BLOCKS)
 
+    def times(self, factor: int) -> Weights:
+        """The same model with values so many times as large."""
+        return Weights(self.weight_bytes * factor, self.modulation_bytes * factor, self.block_bytes * factor)
+
     def without_modulation(self) -> Weights:
         """The same model with its modulation layers replaced by a table."""
         return Weights(self.weight_bytes - self.modulation_bytes, 0, self.block_bytes)
 
 
-def on_processor(weights: Weights, weight_format: str) -> tuple[Weights, str]:
-    """A diffusion model as a processor gets it: how ComfyUI would hold it, and the torch dtype of the file itself.
+def as_held(weights: Weights, weight_format: str, hardware: Hardware) -> Weights:
+    """A diffusion model as ComfyUI holds it by itself (model_management.unet_dtype, 0.33.0), which may be larger.
 
-    ComfyUI (model_management.unet_dtype, 0.33.0) makes fp32 of plain weights there, four times the size of an fp8 file,
-    also where RAM cannot hold that, unless it is told a dtype. "" where it keeps what is in the file.
+    A processor gets fp32 of plain weights, whatever its RAM. A card that cannot multiply in fp8 gets the precision that
+    it computes in of a plain fp8 file, where its whole memory would hold twice the file.
     """
-    value_bytes, dtype = PLAIN_FORMATS.get(weight_format, (FP32_BYTES, ""))
-    factor = FP32_BYTES // value_bytes
-    grown = Weights(weights.weight_bytes * factor, weights.modulation_bytes * factor, weights.block_bytes * factor)
-    return grown, dtype
+    value_bytes, _ = PLAIN_FORMATS.get(weight_format, (FP32_BYTES, ""))
+    held_bytes = value_bytes
+    if hardware.kind == KIND_CPU:
+        held_bytes = FP32_BYTES
+    elif value_bytes == 1 and not hardware.multiplies_fp8:
+        room = hardware.vram_total_bytes * WEIGHTS_SHARE - hardware.vram_reserved_bytes
+        if 2 * weights.weight_bytes <= room:
+            held_bytes = 2 if hardware.supports_bf16 else FP32_BYTES
+    return weights.times(held_bytes // value_bytes)
+
+
+def dtype_of_file(weight_format: str) -> str:
+    """Torch's name of the dtype that plain weights have in the file, "" of all others."""
+    return PLAIN_FORMATS.get(weight_format, (0, ""))[1]
 
 
 def usable_vram_bytes(hardware: Hardware, limit_bytes: int = 0) -> int:

@@ -309,3 +309,19 @@ def test_a_processor_is_told_a_dtype_where_it_would_take_more_than_there_is(
     assert made.stages[1].resident_bytes / GIB == pytest.approx(gib_held, rel=0.02)
     assert made.ram_needed_bytes <= ram_gib * GIB
     assert not plan(LoadRequest(release), SMALL, files_of(files)).weight_dtype, "a card is asked nothing"
+
+
+def test_a_large_card_without_fp8_arithmetic_holds_twice_the_file() -> None:
+    """model_management.unet_dtype: a plain fp8 file becomes bf16 where 0.88 of the card holds that."""
+
+    def held(card: str) -> float:
+        return (
+            plan(replace(QWEN, recipe="base", modulation="off"), machine(card), files_of("six"))
+            .stages[1]
+            .resident_bytes
+        )
+
+    assert held("A6000-48") == pytest.approx(2 * held("H100-80"))
+    assert held("4090-24") == held("H100-80")
+    scaled = plan(QWEN, machine("A6000-48"), files_of("scaled+L4"))
+    assert scaled.stages[1].resident_bytes < 20 * GIB, "quantized weights stay as they are"
