@@ -68,13 +68,18 @@ def test_the_plan_route_says_what_is_missing_and_nothing_secret(downloads: Downl
         ("vram_limit_gib=nan", "number"),
         ("text_encoder_device=tpu", "cpu"),
         ("url=http://evil.example/x", "no input"),
-        ("model=Qwen-Image-Layered&recipe=distilled", "no recipe"),
     ],
 )
 def test_a_bad_input_is_answered_in_words(downloads: Downloads, query: str, says: str) -> None:
     status, body = downloads.server.request(f"/qwen-image-loader/plan?{query}")
     assert status == 400
     assert says in json.loads(body)["error"]
+
+
+def test_a_recipe_that_the_release_lacks_is_a_plan_that_says_so(downloads: Downloads) -> None:
+    plan = downloads.server.get_json("/qwen-image-loader/plan?model=Qwen-Image-Layered&recipe=distilled")["plan"]
+    assert "has no recipe 'distilled'" in plan["error"]
+    assert plan["error_changes"] == [["recipe", "auto"]]
 
 
 NASTY = ("../../etc/passwd", "..\\..\\x", "/etc/passwd", "C:\\x", "http://evil.example", f"{VAE}/..", "a\0b", "\ud800")
