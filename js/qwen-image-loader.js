@@ -8,6 +8,7 @@
 
 import { app, findNode } from "./panel/host.js";
 import { attachPanel, findPanel, livePanels, takePlace } from "./panel/attach.js";
+import { graphShown, subgraphOpens } from "./panel/inputs.js";
 
 const NODE = "QIL_LoadQwenImage";
 
@@ -20,7 +21,11 @@ app.registerExtension({
     listen("qwen-image-loader.executed", ({ node_id, plan }) => findPanel(findNode(node_id))?.executed(plan));
     listen("qwen-image-loader.measured", (facts) => findPanel(findNode(facts.node_id))?.measured(facts));
     api.addEventListener("graphChanged", () => livePanels().forEach((panel) => panel.inputsChanged()));
-    app.canvas.canvas.addEventListener("litegraph:set-graph", () => setTimeout(() => livePanels().forEach(takePlace)));
+    listenTo(app.canvas.canvas, "subgraph-opening", ({ subgraph, fromNode }) => subgraphOpens(subgraph, fromNode));
+    listenTo(app.canvas.canvas, "litegraph:set-graph", ({ newGraph }) => {
+      graphShown(newGraph);
+      setTimeout(() => livePanels().forEach(lookAgain));
+    });
     api.addEventListener("reconnected", () => livePanels().forEach((panel) => panel.refresh()));
   },
 
@@ -39,4 +44,22 @@ app.registerExtension({
  */
 function listen(event, act) {
   app.api.addCustomEventListener(event, (/** @type {CustomEvent} */ message) => act(message.detail));
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} event one of the editor's own
+ * @param {(detail: any) => void} act
+ */
+function listenTo(element, event, act) {
+  element.addEventListener(event, (message) => act(/** @type {CustomEvent} */ (message).detail));
+}
+
+/**
+ * Another graph is on screen: a panel may have to take its place, and its node may be seen through another subgraph node.
+ * @param {import("./panel/panel.js").PlanPanel} panel
+ */
+function lookAgain(panel) {
+  takePlace(panel);
+  panel.inputsChanged();
 }

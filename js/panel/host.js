@@ -54,27 +54,6 @@ function findById(graph, id) {
 }
 
 /**
- * The values of the named widgets, as text. A node without one of them leaves it out.
- * @param {LGraphNode} node
- * @param {string[]} names
- */
-export function readWidgets(node, names) {
-  /** @type {Record<string, string>} */
-  const values = {};
-  for (const widget of node.widgets ?? []) if (names.includes(widget.name)) values[widget.name] = String(widget.value);
-  return values;
-}
-
-/**
- * The inputs of a node whose value comes through a link.
- * @param {LGraphNode} node
- * @returns {string[]}
- */
-export function linkedInputs(node) {
-  return (node.inputs ?? []).filter((input) => input.link != null).map((input) => input.name);
-}
-
-/**
  * What the editor calls an input in its language.
  * @param {LGraphNode} node
  * @param {string} name
@@ -82,31 +61,4 @@ export function linkedInputs(node) {
 export function inputLabel(node, name) {
   const input = node.inputs?.find((candidate) => candidate.name === name);
   return input?.label || input?.localized_name || name;
-}
-
-/**
- * Set widgets as a user would, in one step of undo; each widget's own callback is told.
- * @param {LGraphNode} node
- * @param {[name: string, text: string][]} changes values as text; they become what the widget holds
- */
-export function setWidgets(node, changes) {
-  app.canvas.emitBeforeChange();
-  for (const [name, text] of changes) setWidget(node, name, text);
-  app.canvas.emitAfterChange();
-  node.setDirtyCanvas(true, true);
-}
-
-/**
- * @param {LGraphNode} node
- * @param {string} name
- * @param {string} text
- */
-function setWidget(node, name, text) {
-  const widget = node.widgets?.find((candidate) => candidate.name === name);
-  if (!widget) return;
-  let value = /** @type {string | number | boolean} */ (text);
-  if (typeof widget.value === "number") value = Number(text);
-  if (typeof widget.value === "boolean") value = text.toLowerCase() === "true";
-  widget.value = value;
-  widget.callback?.(value, app.canvas, node);
 }

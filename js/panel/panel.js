@@ -8,7 +8,8 @@ import { showDetails } from "./details.js";
 import { h } from "./elements.js";
 import { GIB } from "./format.js";
 import { showFiles } from "./files.js";
-import { inputLabel, linkedInputs, readWidgets, setWidgets } from "./host.js";
+import { inputLabel } from "./host.js";
+import { canSetInput, linkedInputs, readInputs, setInputs } from "./inputs.js";
 import { showMemory } from "./memory.js";
 import { showMissing } from "./missing.js";
 import { showNotices } from "./notices.js";
@@ -59,9 +60,9 @@ export class PlanPanel {
       refresh: () => this.refresh(),
       startDownload: (files) => void this.command(() => startDownload(files), files),
       cancelDownload: () => void this.command(cancelDownload),
-      changeInputs: (changes) => setWidgets(node, changes),
-      inputValue: (input) => readWidgets(node, [input])[input] ?? "",
-      canChangeInput: (input) => INPUTS.includes(input) && !linkedInputs(node).includes(input),
+      changeInputs: (changes) => setInputs(node, changes),
+      inputValue: (input) => readInputs(node, [input])[input] ?? "",
+      canChangeInput: (input) => INPUTS.includes(input) && canSetInput(node, input),
       inputLabel: (input) => inputLabel(node, input),
       isOpen: (key) => this.open.has(key),
       setOpen: (key, open) => void (open ? this.open.add(key) : this.open.delete(key)),
@@ -115,7 +116,7 @@ export class PlanPanel {
 
   /** Everything that makes two questions different. */
   question() {
-    return JSON.stringify([readWidgets(this.node, INPUTS), linkedInputs(this.node)]);
+    return JSON.stringify([readInputs(this.node, INPUTS), linkedInputs(this.node)]);
   }
 
   /** Fetch and draw the plan for the inputs as they are now. A newer question makes an older one's answer void. */
@@ -130,7 +131,7 @@ export class PlanPanel {
     try {
       await loadStrings();
       this.draw();
-      const answer = await fetchPlan(readWidgets(this.node, INPUTS), signal);
+      const answer = await fetchPlan(readInputs(this.node, INPUTS), signal);
       if (signal.aborted) return;
       this.state.answer = answer;
       this.state.download = answer.download;
@@ -194,7 +195,7 @@ export class PlanPanel {
    */
   asksFor(request) {
     const linked = linkedInputs(this.node);
-    return Object.entries(readWidgets(this.node, INPUTS)).every(
+    return Object.entries(readInputs(this.node, INPUTS)).every(
       ([name, value]) => linked.includes(name) || isSetTo(request, name, value),
     );
   }
