@@ -2,7 +2,7 @@
 /** What few people need to look at: every setting with its source, the modulation table, and what was not used. */
 
 import { disclosure, h, show } from "./elements.js";
-import { plain } from "./format.js";
+import { plain, sentence } from "./format.js";
 import { t } from "./strings.js";
 
 /** @typedef {import("./types.js").LoadPlan} LoadPlan */
@@ -25,7 +25,7 @@ export function showDetails(place, state, actions) {
       actions,
       [h("span", { class: "qil-line qil-muted" }, line.join(" · "))],
       [
-        table(settingRows(plan)),
+        table(settingRows(plan).map(([term, words]) => [sentence(term), words])),
         plan.refusals.length > 0 && h("p", { class: "qil-heading qil-refused" }, t("notUsed", { n: plan.refusals.length })),
         plan.refusals.length > 0 && refusals,
       ],

@@ -35,3 +35,13 @@ export function timeLeft(seconds) {
 export function plain(value) {
   return String(Math.round(value * 100) / 100);
 }
+
+/**
+ * Words with a capital at their start, unless they start with the name of a file.
+ * @param {string} words
+ * @param {string[]} [fileNames]
+ */
+export function sentence(words, fileNames = []) {
+  const isName = /^\S*[._]/.test(words) || fileNames.some((name) => words.startsWith(name));
+  return isName ? words : words.charAt(0).toUpperCase() + words.slice(1);
+}

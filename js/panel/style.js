@@ -71,7 +71,6 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-look { display: flex; padding: 3px; border: 0; border-radius: 4px; background: none; color: var(--qil-muted); }
 .qil-look:hover { background: var(--qil-line); color: var(--qil-text); }
 .qil-why { color: var(--qil-muted); margin-top: 2px; overflow-wrap: anywhere; }
-.qil-why::first-letter { text-transform: uppercase; }
 
 .qil-notice { display: flex; gap: 8px; padding: 8px 9px; border-radius: 6px; background: var(--qil-raised); border-left: 3px solid var(--qil-line); }
 .qil-notice + .qil-notice { margin-top: 6px; }
@@ -151,7 +150,6 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-refused { margin: 6px 0 2px; color: var(--qil-text); }
 dl { display: grid; grid-template-columns: minmax(70px, max-content) 1fr; gap: 3px 10px; }
 dt { color: var(--qil-text); max-width: 130px; }
-dt::first-letter { text-transform: uppercase; }
 .qil-stacked { display: block; }
 .qil-stacked dt { max-width: none; overflow-wrap: anywhere; }
 .qil-stacked dd { margin-bottom: 4px; }

@@ -2,7 +2,7 @@
 /** The first lines: which release, which recipe and why, and what the sampler is to be set to. */
 
 import { h, icon, show } from "./elements.js";
-import { plain } from "./format.js";
+import { plain, sentence } from "./format.js";
 import { t } from "./strings.js";
 
 /**
@@ -13,7 +13,8 @@ import { t } from "./strings.js";
 export function showSummary(place, state, actions) {
   const plan = state.answer?.plan;
   const settings = plan?.settings;
-  const facts = [plan?.release, plan?.recipe, plan?.recipe_reason, settings, !plan && state.busy];
+  const why = plan && sentence(plan.recipe_reason, plan.files.map((file) => file.name));
+  const facts = [plan?.release, plan?.recipe, why, settings, !plan && state.busy];
   show(place, facts, () => [
     h(
       "div",
@@ -42,6 +43,6 @@ export function showSummary(place, state, actions) {
         icon("refresh"),
       ),
     ),
-    plan?.recipe_reason && h("p", { class: "qil-why" }, plan.recipe_reason),
+    why && h("p", { class: "qil-why" }, why),
   ]);
 }
