@@ -10,6 +10,11 @@ import { t } from "./strings.js";
 /** What could be better, where nothing is wrong. */
 const HINTS = ["faster_recipe_available", "fast_disk_is_off"];
 
+/** @param {PlanWarning} warning */
+export function isHint(warning) {
+  return HINTS.includes(warning.code);
+}
+
 /**
  * @param {HTMLElement} place
  * @param {import("./types.js").PanelState} state
@@ -69,11 +74,11 @@ function neededChanges(warning, actions) {
  * @param {PanelActions} actions
  */
 function warningNotice(warning, actions) {
-  const isHint = HINTS.includes(warning.code);
+  const hint = isHint(warning);
   return h(
     "div",
-    { class: isHint ? "qil-notice qil-hint" : "qil-notice qil-warn", attrs: { "data-code": warning.code } },
-    icon(isHint ? "info" : "warning"),
+    { class: hint ? "qil-notice qil-hint" : "qil-notice qil-warn", attrs: { "data-code": warning.code } },
+    icon(hint ? "info" : "warning"),
     h(
       "div",
       {},

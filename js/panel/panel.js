@@ -12,7 +12,7 @@ import { inputLabel } from "./host.js";
 import { canSetInput, linkedInputs, readInputs, setInputs } from "./inputs.js";
 import { showMemory } from "./memory.js";
 import { showMissing } from "./missing.js";
-import { showNotices } from "./notices.js";
+import { isHint, showNotices } from "./notices.js";
 import { cancelDownload, fetchPlan, startDownload } from "./server.js";
 import { loadStrings, t } from "./strings.js";
 import { sheet } from "./style.js";
@@ -213,12 +213,15 @@ export class PlanPanel {
     this.drawn();
   }
 
-  /** Tell a screen reader in one sentence what the plan has become. */
+  /** Tell a screen reader in a few words what the plan has become. */
   announce() {
     const plan = this.state.answer?.plan;
     const missing = plan?.files.filter((file) => !file.on_disk).length ?? 0;
-    const problem = this.state.failure || plan?.error;
-    const words = problem || (plan ? t("announce", { release: plan.release, recipe: plan.recipe, n: missing }) : "");
+    const warnings = plan?.warnings.filter((warning) => !isHint(warning)).length ?? 0;
+    const result = plan ? t("announce", { release: plan.release, recipe: plan.recipe, n: missing }) : "";
+    const told = [this.state.failure || plan?.error || result];
+    if (warnings) told.push(t("announceWarnings", { n: warnings }));
+    const words = told.join(" ");
     if (this.announcer.textContent !== words) this.announcer.textContent = words;
   }
 }
