@@ -24,8 +24,8 @@ export function showMemory(place, state) {
     const { hardware, stages } = plan;
     const widest = Math.max(...stages.map((stage) => (isOnCard(stage, hardware) ? stage.streamed_bytes : 0)));
     const scale = hardware.vram_total_bytes + widest;
-    const limit = plan.request.vram_limit_bytes;
     const oneMemory = hardware.kind === "cpu" || hardware.kind === "mps";
+    const limit = oneMemory ? 0 : plan.request.vram_limit_bytes; // it limits a card's memory alone
     const sample = stages.find((stage) => stage.stage === "sample");
     const streamed = sample && isOnCard(sample, hardware) ? sample.streamed_bytes : 0;
     return [
@@ -43,7 +43,7 @@ export function showMemory(place, state) {
           limit > 0 && ` ${t("limit", { size: gib(limit) })}`,
         ),
       ),
-      h("div", { class: "qil-bars" }, ...stages.flatMap((stage) => stageRow(stage, hardware, scale, oneMemory ? 0 : limit, state.measured))),
+      h("div", { class: "qil-bars" }, ...stages.flatMap((stage) => stageRow(stage, hardware, scale, limit, state.measured))),
       legend(stages, streamed),
       (!oneMemory || plan.rereads_from_disk) && ramBlock(plan),
       state.measured && lastRun(state.measured, sample),

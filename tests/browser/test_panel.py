@@ -40,7 +40,6 @@ def test_a_node_placed_from_search_shows_its_plan(editor: Editor) -> None:
         ("text_encoder_file", "gone.safetensors", ".qil-bad", "gone.safetensors"),
         ("vae_file", "gone.safetensors", ".qil-bad", "gone.safetensors"),
         ("lora_file", "gone.safetensors", ".qil-bad", "gone.safetensors"),
-        ("vram_limit_gib", 4.0, ".qil-machine", "limit 4.0 GiB"),
         ("modulation", "on", ".qil-section-details", "on:"),
     ],
 )
@@ -49,6 +48,43 @@ def test_a_changed_input_changes_the_panel(editor: Editor, name: str, value: Any
     editor.panel().locator("[data-key=details]").click()
     editor.set_widget(node, name, value)
     expect(editor.panel().locator(where).first).to_contain_text(words)
+
+
+@pytest.mark.parametrize(("machine", "is_shown"), [("4060Ti-8", True), ("cpu-64", False)])
+def test_a_vram_limit_is_shown_where_there_is_vram(editor: Editor, machine: str, is_shown: bool) -> None:
+    made = answer(machine, vram_limit_bytes=4 * 1024**3)
+    with editor.plans_answered_by(partial(Route.fulfill, json=made)):
+        node = editor.add_node()
+        with editor.page.expect_request(lambda request: "/plan?" in request.url and "vram_limit_gib=4" in request.url):
+            editor.set_widget(node, "vram_limit_gib", 4.0)
+        expect(editor.panel().get_by_text("limit 4.0 GiB")).to_have_count(int(is_shown))
+
+
+def test_a_sentence_begins_with_a_capital_and_a_file_name_as_it_is(editor: Editor) -> None:
+    made = answer("4060Ti-8")
+    file = made["plan"]["files"][0]["name"]
+    reasons = {
+        "as chosen on the node": "As chosen on the node",
+        "my_style.safetensors takes its place": "my_style.safetensors takes its place",
+        f"{file} takes its place": f"{file} takes its place",
+    }
+    for reason, shown in reasons.items():
+        made["plan"]["recipe_reason"] = reason
+        with editor.plans_answered_by(partial(Route.fulfill, json=made)):
+            editor.add_node()
+            expect(editor.panel().locator(".qil-why")).to_have_text(shown, use_inner_text=True)
+        editor.clear()
+
+
+def test_a_screen_reader_hears_what_the_plan_has_become(editor: Editor) -> None:
+    node = editor.add_node()
+    expect(editor.panel().get_by_role("region")).to_have_attribute("aria-label", "Plan of Load Qwen-Image")
+    heard = editor.panel().get_by_role("status")
+    expect(heard).to_contain_text("Files missing: 0.")
+    expect(heard).not_to_contain_text("Warnings")
+    editor.set_widget(node, "recipe", "Lightning 8 steps")
+    editor.set_widget(node, "diffusion_model_file", "qwen_image_fp8_e4m3fn.safetensors")
+    expect(heard).to_contain_text("Warnings: 1.")
 
 
 def test_the_text_encoders_device_is_planned_with(editor: Editor) -> None:
