@@ -25,7 +25,7 @@ export function showMissing(place, state, actions) {
   const missing = answer?.plan.files.filter((file) => !file.on_disk) ?? [];
   // Another node's download, or one of before: its end is not this node's.
   const ended = missing.some((file) => download?.files.includes(file.catalog_name)) ? download : null;
-  const facts = [missing, answer?.disk, answer?.plan.request.download_missing, ended?.error?.message, ended?.cancelled];
+  const facts = [missing, answer?.disk, answer?.plan.request.download_missing, ended?.error?.message, ended && cancelled(ended)];
   show(place, facts, () =>
     answer && missing.length ? [missingBlock(answer, ended, actions)] : [],
   );
@@ -60,7 +60,7 @@ function missingBlock(answer, download, actions) {
       ),
       h("p", { class: fits ? "qil-muted" : "qil-red" }, (fits ? "" : `${t("diskFull")} `) + freeDisk(spaces)),
       error && h("p", { class: "qil-red qil-lines", attrs: { role: "alert" } }, error),
-      download?.cancelled && h("p", { class: "qil-muted" }, t("cancelled")),
+      download?.cancelled && h("p", { class: "qil-muted" }, cancelled(download)),
       h(
         "div",
         { class: "qil-actions" },
@@ -77,6 +77,15 @@ function missingBlock(answer, download, actions) {
       ),
     ),
   );
+}
+
+/**
+ * What to say of a download that was cancelled, "" of another: its bytes are kept, where there were any.
+ * @param {DownloadState} download
+ */
+function cancelled(download) {
+  if (!download.cancelled) return "";
+  return download.done_bytes > 0 ? t("cancelledKept", { button: t("download") }) : t("cancelled");
 }
 
 /**

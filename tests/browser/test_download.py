@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from editor import Editor
 from hub import Fault, Hub
-from playwright.sync_api import Locator, expect
+from plan_answers import answer
+from playwright.sync_api import Locator, Route, expect
+from qwen_image_loader.runtime.download_state import DownloadState
 
 NAME = "qwen_image_layered_vae.safetensors"  # the smallest file of the catalog whose bytes are not fixed there
 REPO = "Comfy-Org/Qwen-Image-Layered_ComfyUI"
@@ -66,7 +69,7 @@ def test_cancel_stops_it_and_leaves_nothing_half_written(missing: Locator, model
     missing.locator("[data-key=download]").click()
     expect(missing.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]"))
     missing.locator("[data-key=cancel]").click()
-    expect(missing.locator(".qil-fetch")).to_contain_text("cancelled")
+    expect(missing.locator(".qil-fetch")).to_contain_text("cancelled. What has arrived is kept; “Download” goes on")
     expect(missing.locator("[data-key=download]")).to_be_enabled()
     assert not (models / "vae" / NAME).exists()
 
@@ -89,6 +92,18 @@ def test_removing_the_node_meanwhile_harms_nothing(missing: Locator, editor: Edi
     second = editor.add_node()
     editor.set_widget(second, "vae_file", NAME)
     expect(editor.panel().locator("[data-key=cancel]")).to_be_visible()
+
+
+def test_a_download_that_is_cancelled_before_its_first_byte_claims_none(editor: Editor) -> None:
+    made = answer("4060Ti-8", ())
+    names = tuple(file["catalog_name"] for file in made["plan"]["files"])
+    for done, is_kept in ((0, False), (1, True)):
+        state = DownloadState(cancelled=True, done_bytes=done, files=names).to_json()
+        with editor.plans_answered_by(partial(Route.fulfill, json={**made, "download": state})):
+            editor.add_node()
+            expect(editor.panel().get_by_text("The download was cancelled.")).to_have_count(1)
+            expect(editor.panel().get_by_text("is kept")).to_have_count(int(is_kept))
+        editor.clear()
 
 
 def test_every_panel_shows_the_same_download(missing: Locator, editor: Editor) -> None:
