@@ -20,7 +20,9 @@ const CSS_TEXT = `
   min-height: 150px;
   --qil-text: var(--input-text, #ddd);
   --qil-back: var(--comfy-input-bg, #222);
-  --qil-muted: color-mix(in srgb, var(--qil-text) 74%, var(--qil-back));
+  --qil-far: var(--qil-text); /* what is farthest from the background, see below */
+  --qil-strong: color-mix(in srgb, var(--qil-far) 15%, var(--qil-text));
+  --qil-muted: color-mix(in srgb, var(--qil-far) 20%, color-mix(in srgb, var(--qil-text) 74%, var(--qil-back)));
   --qil-line: color-mix(in srgb, var(--qil-text) 15%, var(--qil-back));
   --qil-raised: color-mix(in srgb, var(--qil-text) 7%, var(--qil-back));
   --qil-blue: color-mix(in srgb, #3b82f6 82%, var(--qil-text));
@@ -28,8 +30,14 @@ const CSS_TEXT = `
   --qil-amber: color-mix(in srgb, #d9860a 80%, var(--qil-text));
   --qil-red: color-mix(in srgb, #e5393f 66%, var(--qil-text));
   --qil-green: color-mix(in srgb, #22a34a 80%, var(--qil-text));
+  --qil-red-words: color-mix(in srgb, var(--qil-far) 45%, #e5393f);
+  --qil-amber-words: color-mix(in srgb, var(--qil-far) 50%, #d9860a);
   color: var(--qil-text);
   font: 11px/1.45 Inter, system-ui, sans-serif;
+}
+/* Black on light, white on dark: some themes' own text is hardly far enough from the background for anything less. */
+@supports (color: oklch(from red l 0 0)) {
+  :host { --qil-far: oklch(from var(--qil-back) clamp(0, (0.6 - l) * 1000, 1) 0 0); }
 }
 * { box-sizing: border-box; }
 p, dl, dd, ul { margin: 0; padding: 0; }
@@ -52,7 +60,7 @@ p, dl, dd, ul { margin: 0; padding: 0; }
 .qil-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .qil-muted { color: var(--qil-muted); }
 .qil-line { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.qil-red { color: var(--qil-red); }
+.qil-red { color: var(--qil-red-words); }
 .qil-lines { white-space: pre-line; overflow-wrap: anywhere; }
 .qil-heading { font-weight: 600; }
 .qil-icon { width: 14px; height: 14px; flex: none; fill: none; stroke: currentColor; stroke-width: 1.5; stroke-linecap: round; stroke-linejoin: round; }
@@ -64,8 +72,8 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-summary { display: flex; align-items: center; gap: 8px; }
 .qil-title { display: flex; align-items: center; gap: 6px; min-width: 0; flex: 1; flex-wrap: wrap; }
 .qil-release { font-size: 13px; font-weight: 650; }
-.qil-chip { font-size: 10px; line-height: 15px; padding: 0 5px; border-radius: 4px; background: var(--qil-line); color: var(--qil-text); white-space: nowrap; }
-.qil-recipe { background: color-mix(in srgb, var(--qil-blue) 30%, var(--qil-back)); }
+.qil-chip { font-size: 10px; line-height: 15px; padding: 0 5px; border-radius: 4px; background: var(--qil-line); color: var(--qil-strong); white-space: nowrap; }
+.qil-recipe { background: color-mix(in srgb, var(--qil-blue) 22%, var(--qil-back)); }
 .qil-sampler { white-space: nowrap; color: var(--qil-muted); }
 .qil-sampler b { color: var(--qil-text); font-size: 13px; }
 .qil-look { display: flex; padding: 3px; border: 0; border-radius: 4px; background: none; color: var(--qil-muted); }
@@ -86,7 +94,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-fetch > .qil-icon { color: var(--qil-blue); }
 .qil-cure { color: var(--qil-muted); }
 .qil-button { margin-top: 5px; padding: 3px 10px; min-height: 24px; border: 1px solid color-mix(in srgb, var(--qil-text) 35%, var(--qil-back)); border-radius: 5px; background: none; text-align: left; }
-.qil-button:hover:not(:disabled) { background: var(--qil-line); }
+.qil-button:hover:not(:disabled) { background: var(--qil-line); color: var(--qil-strong); }
 .qil-button:disabled { opacity: 0.5; cursor: default; }
 .qil-primary { background: #2563eb; border-color: #2563eb; color: #fff; font-weight: 600; }
 .qil-primary:hover:not(:disabled) { background: #1d4ed8; }
@@ -114,7 +122,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .qil-name-start { flex: 0 1000 auto; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .qil-name-end { flex: 0 1 auto; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: pre; }
 .qil-role { display: flex; align-items: center; flex-wrap: wrap; gap: 0 6px; font-size: 10px; }
-.qil-missing-word { color: color-mix(in srgb, #d9860a 60%, var(--qil-text)); font-weight: 600; }
+.qil-missing-word { color: var(--qil-amber-words); font-weight: 600; }
 .qil-size { flex: none; white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
 
 .qil-section-memory:not([hidden]) { padding-top: 8px; border-top: 1px solid var(--qil-line); }
