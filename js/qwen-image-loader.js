@@ -9,6 +9,7 @@
 import { app, findNode } from "./panel/host.js";
 import { attachPanel, findPanel, livePanels, takePlace } from "./panel/attach.js";
 import { graphShown, subgraphOpens } from "./panel/inputs.js";
+import { keepRun, promptStarted, workflowQueued } from "./panel/runs.js";
 
 const NODE = "QIL_LoadQwenImage";
 
@@ -19,7 +20,12 @@ app.registerExtension({
     const { api } = app;
     listen("qwen-image-loader.download", (state) => livePanels().forEach((panel) => panel.downloadChanged(state)));
     listen("qwen-image-loader.executed", ({ node_id, plan }) => findPanel(findNode(node_id))?.executed(plan));
-    listen("qwen-image-loader.measured", (facts) => findPanel(findNode(facts.node_id))?.measured(facts));
+    listen("qwen-image-loader.measured", async (facts) => {
+      await keepRun(facts.node_id, facts);
+      livePanels().forEach((panel) => panel.draw());
+    });
+    api.addEventListener("promptQueueing", () => workflowQueued());
+    api.addEventListener("execution_start", ({ detail }) => promptStarted(detail.prompt_id));
     api.addEventListener("graphChanged", () => livePanels().forEach((panel) => panel.inputsChanged()));
     listenTo(app.canvas.canvas, "subgraph-opening", ({ subgraph, fromNode }) => subgraphOpens(subgraph, fromNode));
     listenTo(app.canvas.canvas, "litegraph:set-graph", ({ newGraph }) => {

@@ -13,6 +13,7 @@ import { canSetInput, linkedInputs, readInputs, setInputs } from "./inputs.js";
 import { showMemory } from "./memory.js";
 import { showMissing } from "./missing.js";
 import { isHint, showNotices } from "./notices.js";
+import { lastRun } from "./runs.js";
 import { cancelDownload, fetchPlan, startDownload } from "./server.js";
 import { loadStrings, t } from "./strings.js";
 import { sheet } from "./style.js";
@@ -124,7 +125,6 @@ export class PlanPanel {
     this.asking.abort();
     const { signal } = (this.asking = new AbortController());
     const question = this.question();
-    if (question !== this.asked) this.state.measured = null;
     this.asked = question;
     this.state.busy = true;
     this.state.linkedInputs = linkedInputs(this.node).filter((input) => INPUTS.includes(input));
@@ -182,13 +182,6 @@ export class PlanPanel {
     this.draw();
   }
 
-  /** @param {import("./types.js").Measured} measured */
-  measured(measured) {
-    if (!this.live || !this.asksFor(measured.request)) return;
-    this.state.measured = measured;
-    this.draw();
-  }
-
   /**
    * Whether the inputs are set to a request; what comes through a link may be anything.
    * @param {import("./types.js").LoadRequest} request
@@ -202,6 +195,8 @@ export class PlanPanel {
 
   draw() {
     const { places, state, actions } = this;
+    const run = lastRun(this.node);
+    state.measured = run && this.asksFor(run.request) ? run : null;
     this.body.setAttribute("aria-label", t("panel"));
     this.body.setAttribute("aria-busy", String(state.busy));
     showSummary(places.summary, state, actions);

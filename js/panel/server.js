@@ -1,5 +1,5 @@
 // @ts-check
-/** The pack's routes. Every function throws an Error whose message can be shown. */
+/** The pack's routes, and one of ComfyUI's. Every function throws an Error whose message can be shown. */
 
 import { app } from "./host.js";
 import { t } from "./strings.js";
@@ -27,6 +27,18 @@ export function startDownload(files) {
 /** @returns {Promise<DownloadState>} */
 export function cancelDownload() {
   return post("/qwen-image-loader/download/cancel", {});
+}
+
+/**
+ * The id of the workflow that a prompt was made from, "" where it has none. Without a prompt's id: of what runs now.
+ * @param {string} promptId
+ * @returns {Promise<string>}
+ */
+export async function fetchWorkflowId(promptId) {
+  const { queue_running: running } = await ask("/queue", {});
+  const isIt = (/** @type {any[]} */ [, id]) => !promptId || id === promptId;
+  const item = running.find(isIt) ?? (promptId && (await ask(`/history/${promptId}`, {}))[promptId]?.prompt);
+  return String(item?.[3]?.extra_pnginfo?.workflow?.id ?? "");
 }
 
 /**

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,20 +165,44 @@ def ran(editor: Editor, node: int, **request: Any) -> None:
     )
 
 
-def test_a_run_of_other_inputs_does_not_change_the_panel(editor: Editor) -> None:
+@pytest.fixture
+def queue_of(editor: Editor) -> Iterator[Callable[[str], None]]:
+    """queue_of(id) lets the server say that a prompt of the workflow with this id runs."""
+    shown: dict[str, Any] = {"queue_running": [], "queue_pending": []}
+
+    def say(workflow: str) -> None:
+        extra_data = {"extra_pnginfo": {"workflow": {"id": workflow}}}
+        shown["queue_running"] = [[0, "a prompt", {}, extra_data, []]]
+
+    editor.page.route("**/api/queue", lambda route: route.fulfill(json=shown))
+    editor.app("app => app.api.dispatchCustomEvent('execution_start', { prompt_id: 'a prompt', timestamp: 0 })")
+    yield say
+    editor.page.unroute_all(behavior="wait")
+
+
+def test_a_run_of_other_inputs_does_not_change_the_panel(editor: Editor, queue_of: Callable[[str], None]) -> None:
     """A job that waited, or another workflow's node of the same id."""
     with editor.page.expect_response("**/qwen-image-loader/plan?*") as response:
         node = editor.add_node()
     editor.app("(app, plan) => { window.lastPlan = plan }", response.value.json()["plan"])
     panel = editor.panel()
     before = panel.locator(".qil-recipe").inner_text()
+    queue_of(editor.app("app => app.rootGraph.id"))
     ran(editor, node, recipe="distilled", release="Qwen-Image-2512")
     editor.wait_for_frames()
     expect(panel.locator(".qil-recipe")).to_have_text(before)
     expect(panel.locator(".qil-measured")).to_have_count(0)
-    ran(editor, node)
+    queue_of("another workflow")
+    with editor.page.expect_response("**/api/queue"):
+        ran(editor, node)
     expect(panel.locator(".qil-recipe")).to_have_text("of another job")
+    expect(panel.locator(".qil-measured")).to_have_count(0)
+    queue_of(editor.app("app => app.rootGraph.id"))
+    ran(editor, node)
     expect(panel.locator(".qil-measured")).to_contain_text("7.25 s per step")
+    editor.set_widget(node, "recipe", "base")
+    expect(panel.locator(".qil-recipe")).to_have_text("base")
+    expect(panel.locator(".qil-measured")).to_have_count(0)
 
 
 def test_a_server_that_is_gone_is_said_in_words(editor: Editor) -> None:

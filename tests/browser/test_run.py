@@ -28,6 +28,32 @@ def test_a_workflow_of_the_template_browser_runs_to_a_picture(editor: Editor) ->
         lambda response: "/view?" in response.url and "type=output" in response.url, timeout=120_000
     ):
         page.get_by_test_id("queue-button").click()
-    editor.look_at(*editor.node(node, "node => [node.pos[0], node.pos[1] + 200]"))
-    expect(editor.panel().locator(".qil-measured")).to_contain_text("s per step")
+    look(editor, node)
+    last_run = editor.panel().locator(".qil-measured")
+    expect(last_run).to_contain_text("s per step")
+    it_stays_with_its_workflow(editor, node, last_run.inner_text())
     assert editor.app("app => app.extensionManager.lastExecutionError ?? null") is None
+
+
+def it_stays_with_its_workflow(editor: Editor, node: int, words: str) -> None:
+    """Not shown in a copy, nor in a second tab of the same file; there again when its own tab is."""
+    own = "tab => tab === window.comfyAPI.app.app.extensionManager.workflow.activeWorkflow.path"
+    tab = editor.app("app => app.extensionManager.workflow.activeWorkflow.path")
+    for other in (
+        "app => app.extensionManager.command.execute('Comfy.DuplicateWorkflow')",
+        "app => app.loadGraphData(app.rootGraph.serialize(), true, true, 'a second tab')",
+    ):
+        editor.app(other)
+        editor.page.wait_for_function(f"tab => !({own})(tab)", arg=tab)
+        look(editor, node)
+        expect(editor.panel().locator(".qil-recipe")).to_be_visible()
+        expect(editor.panel().locator(".qil-measured")).to_have_count(0)
+        while not editor.page.evaluate(own, tab):
+            editor.app("app => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+        look(editor, node)
+        expect(editor.panel().locator(".qil-measured")).to_have_text(words)
+
+
+def look(editor: Editor, node: int) -> None:
+    editor.look_at(*editor.node(node, "node => [node.pos[0], node.pos[1] + 200]"))
+    editor.wait_for_plans()
