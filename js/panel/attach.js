@@ -59,6 +59,7 @@ export function attachPanel(node) {
   });
   widget.serialize = false;
   node.setSize([Math.max(node.size[0], FIRST_WIDTH), node.computeSize()[1] + FIRST_HEIGHT - MIN_HEIGHT]);
+  const stopGrowing = growWithPlan(panel);
 
   for (const input of node.widgets ?? []) {
     if (input !== widget) after(input, "callback", () => panel.inputsChanged());
@@ -67,10 +68,33 @@ export function attachPanel(node) {
     live.add(panel);
     panel.start();
   });
-  after(node, "onConfigure", () => panel.inputsChanged());
+  after(node, "onConfigure", () => {
+    stopGrowing();
+    panel.inputsChanged();
+  });
   after(node, "onConnectionsChange", () => panel.inputsChanged());
   after(node, "onRemoved", () => end(panel));
   forwardGestures(panel.element, panel.body);
+}
+
+/**
+ * Make a new node as high as its plan, whenever that is higher, until somebody makes the node less high.
+ * @param {PlanPanel} panel
+ * @returns {() => void} ends it
+ */
+function growWithPlan(panel) {
+  const { node, places } = panel;
+  let height = node.size[1];
+  const observer = new ResizeObserver(() => {
+    const more = panel.overflow();
+    if (more <= 0 || !panel.live) return;
+    if (node.size[1] < height - 1) return observer.disconnect();
+    height = node.size[1] + more;
+    node.setSize([node.size[0], height]);
+    node.setDirtyCanvas(true, true);
+  });
+  for (const place of Object.values(places)) observer.observe(place);
+  return () => observer.disconnect();
 }
 
 /**

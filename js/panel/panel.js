@@ -193,6 +193,12 @@ export class PlanPanel {
     );
   }
 
+  /** How many pixels of the plan do not fit; 0 while it is not on screen, or shows more than the plan itself. */
+  overflow() {
+    const { scrollHeight, clientHeight } = this.body;
+    return clientHeight && !this.open.size ? scrollHeight - clientHeight : 0;
+  }
+
   draw() {
     const { places, state, actions } = this;
     const run = lastRun(this.node);

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from editor import Editor
+from machines import BASE_FP8
 from plan_answers import answer
 from playwright.sync_api import Route, expect
 
@@ -203,6 +204,31 @@ def test_a_run_of_other_inputs_does_not_change_the_panel(editor: Editor, queue_o
     editor.set_widget(node, "recipe", "base")
     expect(panel.locator(".qil-recipe")).to_have_text("base")
     expect(panel.locator(".qil-measured")).to_have_count(0)
+
+
+def test_a_new_node_is_as_high_as_its_plan_until_it_is_made_smaller(editor: Editor) -> None:
+    shown = answer("4060Ti-8")
+    fits = """() => {
+        const panel = document.querySelector(".qil-plan").shadowRoot.querySelector(".qil-panel")
+        return panel.scrollHeight <= panel.clientHeight
+    }"""
+    with editor.plans_answered_by(lambda route: route.fulfill(json=shown)):
+        node = editor.add_node()
+        editor.page.wait_for_function(fits)
+        shown = answer("4060Ti-8", (), recipe="Lightning 8 steps", diffusion_model_file=BASE_FP8)
+        with editor.expect_plan():
+            editor.set_widget(node, "recipe", "Lightning 8 steps")
+        expect(editor.panel().locator(".qil-warn").first).to_be_visible()
+        editor.page.wait_for_function(fits)
+        width, height = editor.node(node, "node => [...node.size]")
+        editor.node(node, "(node, size) => node.setSize(size)", [width, height - 100])
+        editor.wait_for_frames()
+        made_smaller = editor.node(node, "node => node.size[1]")
+        shown = answer("4060Ti-8", (), diffusion_model_file="gone.safetensors")
+        editor.set_widget(node, "diffusion_model_file", "gone.safetensors")
+        expect(editor.panel().locator(".qil-bad")).to_be_visible()
+        editor.wait_for_frames()
+        assert editor.node(node, "node => node.size[1]") == made_smaller
 
 
 def test_a_server_that_is_gone_is_said_in_words(editor: Editor) -> None:
