@@ -209,6 +209,15 @@ class Editor:
             }"""
         )
 
+    def wait_for_room(self) -> None:
+        """Until every panel on screen is as high as its plan: a new node grows with it."""
+        self.page.wait_for_function(
+            """() => [...document.querySelectorAll(".qil-plan")].every(plan => {
+                const panel = plan.shadowRoot.querySelector(".qil-panel")
+                return panel.clientHeight && panel.scrollHeight <= panel.clientHeight
+            })"""
+        )
+
     def wait_for_frames(self) -> None:
         """Until the canvas has been drawn again, which also puts panels where they belong."""
         self.app("app => app.canvas.setDirty(true, true)")

@@ -49,6 +49,7 @@ def show_plan(editor: Editor) -> Iterator[ShowPlan]:
     def show(made: dict[str, Any]) -> None:
         shown.update(made)
         node = editor.add_node()
+        editor.wait_for_room()
         editor.node(node, "node => node.setSize([380, 970])")
         editor.wait_for_frames()
         editor.page.mouse.move(1300, 900)

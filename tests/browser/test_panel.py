@@ -208,18 +208,14 @@ def test_a_run_of_other_inputs_does_not_change_the_panel(editor: Editor, queue_o
 
 def test_a_new_node_is_as_high_as_its_plan_until_it_is_made_smaller(editor: Editor) -> None:
     shown = answer("4060Ti-8")
-    fits = """() => {
-        const panel = document.querySelector(".qil-plan").shadowRoot.querySelector(".qil-panel")
-        return panel.scrollHeight <= panel.clientHeight
-    }"""
     with editor.plans_answered_by(lambda route: route.fulfill(json=shown)):
         node = editor.add_node()
-        editor.page.wait_for_function(fits)
+        editor.wait_for_room()
         shown = answer("4060Ti-8", (), recipe="Lightning 8 steps", diffusion_model_file=BASE_FP8)
         with editor.expect_plan():
             editor.set_widget(node, "recipe", "Lightning 8 steps")
         expect(editor.panel().locator(".qil-warn").first).to_be_visible()
-        editor.page.wait_for_function(fits)
+        editor.wait_for_room()
         width, height = editor.node(node, "node => [...node.size]")
         editor.node(node, "(node, size) => node.setSize(size)", [width, height - 100])
         editor.wait_for_frames()
