@@ -9,7 +9,7 @@
 import { app, findNode } from "./panel/host.js";
 import { attachPanel, findPanel, livePanels, takePlace } from "./panel/attach.js";
 import { graphShown, subgraphOpens } from "./panel/inputs.js";
-import { keepRun, promptStarted, workflowQueued } from "./panel/runs.js";
+import { keepRun, onWorkflowShown, promptStarted, workflowQueued } from "./panel/runs.js";
 
 const NODE = "QIL_LoadQwenImage";
 
@@ -22,8 +22,9 @@ app.registerExtension({
     listen("qwen-image-loader.executed", ({ node_id, plan }) => findPanel(findNode(node_id))?.executed(plan));
     listen("qwen-image-loader.measured", async (facts) => {
       await keepRun(facts.node_id, facts);
-      livePanels().forEach((panel) => panel.draw());
+      livePanels().forEach((panel) => panel.runsChanged());
     });
+    onWorkflowShown(() => livePanels().forEach((panel) => panel.runsChanged()));
     api.addEventListener("promptQueueing", () => workflowQueued());
     api.addEventListener("execution_start", ({ detail }) => promptStarted(detail.prompt_id));
     api.addEventListener("graphChanged", () => livePanels().forEach((panel) => panel.inputsChanged()));

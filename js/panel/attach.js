@@ -16,7 +16,7 @@ import { PlanPanel } from "./panel.js";
 
 const WIDGET_TYPE = "qwen-image-loader.plan"; // no built-in widget has it, so Nodes 2.0 shows the element
 const MIN_HEIGHT = 170;
-const FIRST_HEIGHT = 470;
+const FIRST_HEIGHT = 520; // of a plan for a small card: later growth is a step of undo of its own
 const FIRST_WIDTH = 380;
 
 /** @type {Set<PlanPanel>} the panels whose node is in a graph */

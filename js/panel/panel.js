@@ -182,6 +182,11 @@ export class PlanPanel {
     this.draw();
   }
 
+  /** There may be another last run to show than a moment ago. */
+  runsChanged() {
+    if (this.live && this.state.answer) this.draw();
+  }
+
   /**
    * Whether the inputs are set to a request; what comes through a link may be anything.
    * @param {import("./types.js").LoadRequest} request

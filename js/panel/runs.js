@@ -20,8 +20,20 @@ let runningPrompt = "";
 
 /** The workflow on the screen is being queued. */
 export function workflowQueued() {
-  const { activeWorkflow } = app.extensionManager.workflow;
+  const activeWorkflow = app.extensionManager.workflow?.activeWorkflow;
   if (activeWorkflow) queuers.add(activeWorkflow);
+}
+
+/**
+ * Call `act` when another workflow has come to the screen. Its nodes are there a little earlier than that is known.
+ * @param {() => void} act
+ */
+export function onWorkflowShown(act) {
+  app.extensionManager.workflow?.$onAction?.(
+    (/** @type {{name: string, after: (then: () => void) => void}} */ { name, after }) => {
+      if (name === "openWorkflow") after(act);
+    },
+  );
 }
 
 /** @param {string} promptId */
@@ -51,7 +63,7 @@ export async function keepRun(executionId, measured) {
  * @returns {Measured | null}
  */
 export function lastRun(node) {
-  const { activeWorkflow } = app.extensionManager.workflow;
+  const activeWorkflow = app.extensionManager.workflow?.activeWorkflow;
   const known = activeWorkflow && kept.get(activeWorkflow);
   if (!known || known.id !== String(app.rootGraph?.id)) return null;
   const runs = [...known.runs].filter(([executionId]) => findNode(executionId) === node);
@@ -63,9 +75,9 @@ export function lastRun(node) {
  * @returns {object | null}
  */
 function findWorkflow(id) {
-  const { activeWorkflow } = app.extensionManager.workflow;
+  const activeWorkflow = app.extensionManager.workflow?.activeWorkflow;
   /** @type {{activeState?: {id?: string} | null}[]} */
-  const openWorkflows = app.extensionManager.workflow.openWorkflows;
+  const openWorkflows = app.extensionManager.workflow?.openWorkflows ?? [];
   const same = openWorkflows.filter(
     (workflow) => id === String(workflow === activeWorkflow ? app.rootGraph?.id : workflow.activeState?.id),
   );
