@@ -42,13 +42,15 @@ def show(editor: Editor, inner: int) -> None:
 
 
 def promote(editor: Editor, inner: int, name: str) -> None:
-    """Promote an input by the context menu of its widget."""
-    if editor.renderer == "nodes2":
-        row = editor.page.locator(f'[data-node-id="{inner}"] [data-testid="node-widget"]').filter(has_text=name).first
-        row.click(button="right", position={"x": 20, "y": 10})
-    else:
-        editor.page.mouse.click(*editor.point_of_widget(inner, name), button="right")
-    editor.page.get_by_text(f"Promote Widget: {name}").first.click()
+    """Promote an input as the context menu of its widget does; that menu's words change with the editor's language."""
+    editor.node(
+        inner,
+        """(node, name) => {
+            const slot = node.inputs.find(input => input.name === name)
+            node.graph.addInput(name, String(slot.type)).connect(slot, node)
+        }""",
+        name,
+    )
     editor.page.wait_for_function(f"() => {{ const {{ app }} = window.comfyAPI.app; return {OUTER}.inputs.length }}")
 
 
