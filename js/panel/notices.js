@@ -6,6 +6,7 @@ import { t } from "./strings.js";
 
 /** @typedef {import("./types.js").PanelActions} PanelActions */
 /** @typedef {import("./types.js").PlanWarning} PlanWarning */
+/** @typedef {Pick<PlanWarning, "code" | "changes">} Cure */
 
 /** What could be better, where nothing is wrong. */
 const HINTS = ["faster_recipe_available", "fast_disk_is_off"];
@@ -23,10 +24,11 @@ export function isHint(warning) {
 export function showNotices(place, state, actions) {
   const plan = state.answer?.plan;
   const warnings = plan?.warnings ?? [];
-  const needed = warnings.map((warning) => neededChanges(warning, actions));
+  const cure = { code: "error", changes: plan?.error_changes ?? [] };
+  const needed = [cure, ...warnings].map((warning) => neededChanges(warning, actions));
   show(place, [state.failure, plan?.error, warnings, needed, state.linkedInputs], () => [
     state.failure && noPlan(state.failure, actions),
-    plan?.error && h("div", { class: "qil-notice qil-bad" }, icon("error"), message(t("cannotLoad"), plan.error)),
+    plan?.error && errorNotice(plan.error, cure, actions),
     ...warnings.map((warning) => warningNotice(warning, actions)),
     state.linkedInputs.length > 0 &&
       h(
@@ -36,6 +38,17 @@ export function showNotices(place, state, actions) {
         h("p", {}, t("linkedInputs", { names: state.linkedInputs.map(actions.inputLabel).join(", ") })),
       ),
   ]);
+}
+
+/**
+ * @param {string} error
+ * @param {Cure} cure
+ * @param {PanelActions} actions
+ */
+function errorNotice(error, cure, actions) {
+  const words = message(t("cannotLoad"), error);
+  if (neededChanges(cure, actions).length > 0) words.append(cureButton(cure, actions));
+  return h("div", { class: "qil-notice qil-bad" }, icon("error"), words);
 }
 
 /**
@@ -62,7 +75,7 @@ function noPlan(failure, actions) {
 
 /**
  * What of a warning's changes is not set yet.
- * @param {PlanWarning} warning
+ * @param {Cure} warning
  * @param {PanelActions} actions
  */
 function neededChanges(warning, actions) {
@@ -91,7 +104,7 @@ function warningNotice(warning, actions) {
 
 /**
  * One button for all changes that are needed; it cannot set an input that a link decides.
- * @param {PlanWarning} warning
+ * @param {Cure} warning
  * @param {PanelActions} actions
  */
 function cureButton(warning, actions) {

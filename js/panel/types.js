@@ -58,6 +58,7 @@
  * @property {LoadRequest} request
  * @property {Hardware} hardware
  * @property {string} error "" when the plan can be carried out
+ * @property {[string, string][]} error_changes inputs to set back, and to what
  * @property {string} release
  * @property {string} recipe
  * @property {string} recipe_reason

@@ -150,6 +150,19 @@ def test_the_cure_of_a_warning_is_one_click_and_one_undo(editor: Editor, models:
     assert (editor.widget(node, "lora_file"), editor.widget(node, "recipe")) == before
 
 
+def test_what_an_error_asks_to_set_back_is_one_click(editor: Editor) -> None:
+    """As with a workflow from a machine that has other files."""
+    node = editor.add_node()
+    editor.set_widget(node, "diffusion_model_file", "theirs.safetensors")
+    editor.set_widget(node, "lora_file", "also_theirs.safetensors")
+    bad = editor.panel().locator(".qil-bad")
+    expect(bad).to_contain_text("also_theirs.safetensors")
+    expect(bad).to_contain_text("'theirs.safetensors'")
+    bad.locator(".qil-button").click()
+    expect(bad).to_have_count(0)
+    assert (editor.widget(node, "diffusion_model_file"), editor.widget(node, "lora_file")) == ("auto", "auto")
+
+
 def ran(editor: Editor, node: int, **request: Any) -> None:
     """The server says that a node of this id was run with the present plan, its request changed."""
     editor.app(
