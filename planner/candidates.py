@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .choices import Choice, choices_for, find_format_refusal
@@ -23,7 +23,7 @@ from .memory import (
     usable_vram_bytes,
 )
 from .releases import RELEASES, Release
-from .request import AUTO, RECIPE_BASE, LoadRequest
+from .request import AUTO, RECIPE_BASE, LoadRequest, file_input
 from .weight_format import EXACTNESS
 
 # Sizes are compared in these steps, so that a difference nobody waits for does not outweigh a better recipe.
@@ -226,7 +226,8 @@ def _judge(
     weights = whole.without_modulation() if has_table else whole
     sample = sample_stage(weights, activation, usable, hardware, steps=settings.steps, has_table=has_table)
     lora_identity = lora.identity if lora else None
-    defects = tuple(find_defects(release.name, model.identity, lora_identity, hardware))
+    found = find_defects(release.name, model.identity, lora_identity, hardware)
+    defects = tuple(_keep_model(defect, model) for defect in found)
     evaluations = settings.steps * (2 if settings.cfg > 1 else 1)
     return Candidate(
         recipe,
@@ -241,6 +242,15 @@ def _judge(
         weight_dtype=dtype,
         as_asked=request.recipe in (AUTO, recipe),
     )
+
+
+def _keep_model(defect: PlanWarning, model: Choice) -> PlanWarning:
+    """A cure that says nothing of the model must not bring another in the place of the user's own."""
+    inputs = [name for name, _ in defect.changes]
+    own_input = file_input(ROLE_DIFFUSION_MODEL)
+    if model.is_known or not inputs or own_input in inputs:
+        return defect
+    return replace(defect, changes=(*defect.changes, (own_input, model.listed_name)))
 
 
 def _find_memory_refusal(candidate: Candidate, hardware: Hardware) -> str:

@@ -76,6 +76,14 @@ def test_a_finetune_is_kept_for_the_faster_recipe() -> None:
     assert plan(changed(QWEN, hint), SMALL, files).get_file("diffusion_model").name == FINETUNE
 
 
+def test_a_cure_keeps_the_users_own_model() -> None:
+    files = (on_disk(BASE_FP8, "sub/my_own.safetensors"), on_disk(TEXT), on_disk(VAE), on_disk(L8))
+    wish = replace(QWEN, recipe="Lightning 8 steps")
+    cured = plan(changed(wish, warning_of(plan(wish, SMALL, files), "lightning_on_plain_fp8")), SMALL, files)
+    assert [file.name for file in cured.missing] == [L4_FP8]
+    assert cured.get_file("diffusion_model").name == "my_own.safetensors"
+
+
 @pytest.mark.parametrize("release", ["Qwen-Image", "Qwen-Image-Layered"])
 def test_the_way_around_a_style_lora_can_be_gone(release: str) -> None:
     style = replace(on_disk(L8), listed_name="style.safetensors")
