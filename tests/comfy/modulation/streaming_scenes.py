@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -270,11 +271,14 @@ def reading_order(models: dict[str, str]) -> Iterator[tuple[str, Facts]]:
 
 def reading_once(models: dict[str, str], folder: Path) -> Iterator[tuple[str, Facts]]:
     """What making the table tells about its progress, and what it leaves in the system's memory."""
-    path = models["fp8"]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = shutil.copyfile(models["fp8"], str(folder / "own.safetensors"))  # other tests have the shared one in use
     told: list[int] = []
     keeps_all = why_it_keeps_all(Path(path).parent)
     if not keeps_all:
-        os.sync()  # what is not on the disk yet cannot be given up
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())  # what is not on the disk yet cannot be given up
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     for name, is_roomy in (("much RAM", True), ("little RAM", False)):
         modulation_weights.is_roomy = lambda answer=is_roomy: answer
         model = modulation.apply_modulation_table(load_stock(path), path, str(folder / name), told.append)
