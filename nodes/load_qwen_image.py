@@ -75,8 +75,9 @@ class LoadQwenImage(io.ComfyNode):
 
         An input that comes through a link is None here: then every file may be the chosen one.
         """
-        fingerprint = plan_fingerprint(plan_for(request_from_inputs(inputs)))
-        return f"{fingerprint}|{files_fingerprint()}" if None in inputs.values() else fingerprint
+        if None in inputs.values():
+            return files_fingerprint()
+        return plan_fingerprint(plan_for(request_from_inputs(inputs)))
 
     @classmethod
     async def execute(cls, **inputs: Any) -> io.NodeOutput:

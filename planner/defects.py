@@ -96,15 +96,15 @@ def _cure_for_plain_fp8(
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Text of the cure, and the inputs that bring it: a LoRA for this format, a fused file, or another base."""
     rows = [row for row in CATALOG if row.release == release]
+    for row in rows:
+        if row.role == ROLE_LORA and row.trained_on == weight_format:
+            cure = f"Use '{row.recipe}' with {row.name}, which was trained on this file."
+            return cure, (("recipe", row.recipe), ("lora_file", row.name))
     models = [
         row
         for row in rows
         if row.role == ROLE_DIFFUSION_MODEL and not find_format_refusal(choice_of_row(row), hardware, explicit=True)
     ]
-    for row in rows:
-        if row.role == ROLE_LORA and row.trained_on == weight_format:
-            cure = f"Use '{row.recipe}' with {row.name}, which was trained on this file."
-            return cure, (("recipe", row.recipe), ("lora_file", row.name))
     for row in models:
         if row.recipe == recipe:
             cure = f"Use {row.name}, which needs no LoRA."

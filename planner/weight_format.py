@@ -25,7 +25,7 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
     without ComfyUI's own marks (their scales would be dropped, which gives noise).
     """
     endings = {name.rpartition(".")[2] for name in header.tensors}
-    is_marked = "_quantization_metadata" in header.metadata or "comfy_quant" in endings
+    is_marked = "_quantization_metadata" in header.metadata or has_comfy_quant(header)
     has_legacy_scale = "scaled_fp8" in endings
     if "qweight" in endings or "quantization_config" in header.metadata:
         raise ForeignFileError("it is a nunchaku (SVDQuant) file; load it with the ComfyUI-nunchaku pack")
@@ -59,7 +59,7 @@ def detect_weight_format(header: SafetensorsHeader) -> str:
 
 def has_comfy_quant(header: SafetensorsHeader) -> bool:
     """True if its quantized layers are marked by tensors of their own, which ComfyUI 0.3.75 does not look at."""
-    return any(name.endswith(".comfy_quant") for name in header.tensors)
+    return any(name.rpartition(".")[2] == "comfy_quant" for name in header.tensors)
 
 
 def _bytes_by_dtype(header: SafetensorsHeader, ending: str = "") -> Counter[str]:

@@ -87,6 +87,17 @@ class Editor:
         )
         self.look_at(0, 0)
 
+    def wrap_in_subgraph(self, node: int) -> None:
+        """Convert a node to a subgraph and open that; the node has another id there."""
+        self.app(
+            """(app, id) => {
+                app.canvas.select(app.canvas.graph.getNodeById(id))
+                const { subgraph, node } = app.canvas.graph.convertToSubgraph(app.canvas.selectedItems)
+                app.canvas.openSubgraph(subgraph, node)
+            }""",
+            node,
+        )
+
     def look_at(self, x: float, y: float, scale: float = 1) -> None:
         """Show the graph's point x, y near the upper left corner, below the editor's bars."""
         self.app(

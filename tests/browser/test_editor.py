@@ -110,14 +110,7 @@ def test_a_resized_node_keeps_its_panel_inside(editor: Editor, width: int) -> No
 def test_a_node_in_a_subgraph_keeps_its_plan(editor: Editor) -> None:
     node = editor.add_node()
     editor.set_widget(node, "recipe", "distilled")
-    editor.app(
-        """(app, id) => {
-            app.canvas.select(app.canvas.graph.getNodeById(id))
-            const { subgraph, node } = app.canvas.graph.convertToSubgraph(app.canvas.selectedItems)
-            app.canvas.openSubgraph(subgraph, node)
-        }""",
-        node,
-    )
+    editor.wrap_in_subgraph(node)
     editor.page.wait_for_function("() => !window.comfyAPI.app.app.canvas.graph.isRootGraph")
     editor.look_at(0, 0)
     (inner,) = editor.nodes()

@@ -21,14 +21,7 @@ def inner(editor: Editor) -> int:
 
 def wrap(editor: Editor, node: int) -> int:
     """Convert a node to a subgraph, open that, and return the id that the node has there."""
-    editor.app(
-        """(app, id) => {
-            app.canvas.select(app.canvas.graph.getNodeById(id))
-            const { subgraph, node } = app.canvas.graph.convertToSubgraph(app.canvas.selectedItems)
-            app.canvas.openSubgraph(subgraph, node)
-        }""",
-        node,
-    )
+    editor.wrap_in_subgraph(node)
     (inner,) = editor.nodes()
     show(editor, inner)
     return inner

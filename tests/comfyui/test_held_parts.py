@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from comfyui_fixtures import StartServer
 from comfyui_server import ComfyServer
-from safetensors.torch import save_file
+from model_loads import loads_in, write_useless_lora
 from stock_graphs import DEFAULTS, LOADER
 
 COUNTING_PACK = Path(__file__).with_name("counting_pack")
@@ -34,17 +32,12 @@ def loader(**inputs: Any) -> dict[str, Any]:
 
 def prepare(base: Path) -> None:
     shutil.copytree(COUNTING_PACK, base / "custom_nodes" / COUNTING_PACK.name)
-    key = "transformer_blocks.99.img_mlp.net.2"
-    useless = {f"{key}.lora_down.weight": torch.zeros(4, 12288), f"{key}.lora_up.weight": torch.zeros(3072, 4)}
-    save_file(useless, base / "models" / "loras" / USELESS)
+    write_useless_lora(base / "models" / "loras" / USELESS)
 
 
 def run(server: ComfyServer, graph: dict[str, Any], status: str = "success") -> tuple[int, int]:
     """How many diffusion models a run read, and how many are alive after it."""
-    start = len(server.log_text())
-    result = server.run(graph)
-    assert result.status == status, result.error
-    loads = len(re.findall("model weight dtype ", server.log_text()[start:]))
+    loads = loads_in(server, graph, status)["diffusion model"]
     return loads, server.get_json("/test/models-alive")
 
 

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import copy
-import re
 import time
 from typing import Any
 
-import torch
 from comfyui_server import ComfyServer
-from safetensors.torch import save_file
+from model_loads import loads_in, write_useless_lora
 from stock_graphs import stock_template, with_loader
 from workflow_graphs import Graph, nodes_of, one_step
-
-# What ComfyUI logs when it reads a diffusion model and a text encoder from their files.
-LOADS = {"diffusion model": r"model weight dtype ", "text encoder": r"CLIP/text encoder model load device"}
-
-
-def loads_in(server: ComfyServer, graph: dict[str, Any]) -> dict[str, int]:
-    """How often each kind of model was read while a prompt ran, from ComfyUI's own log."""
-    start = len(server.log_text())
-    result = server.run(graph)
-    assert result.status == "success", result.error
-    log = server.log_text()[start:]
-    return {kind: len(re.findall(pattern, log, re.MULTILINE)) for kind, pattern in LOADS.items()}
 
 
 def with_seed(graph: Graph, seed: int) -> Graph:
@@ -103,8 +89,7 @@ def test_what_was_loaded_before_a_failure_is_not_loaded_again(
     stock = stock_template(object_info, "base", side=64)
     loads_in(comfy_server, one_step(stock))
     lora = comfy_server.base / "models" / "loras" / "of_nothing.safetensors"
-    key = "transformer_blocks.99.img_mlp.net.2"
-    save_file({f"{key}.lora_down.weight": torch.zeros(4, 12288), f"{key}.lora_up.weight": torch.zeros(3072, 4)}, lora)
+    write_useless_lora(lora)
     try:
         failing = one_step(with_loader(stock, recipe="base", lora_file=lora.name))
         assert comfy_server.run(failing).status == "error"
